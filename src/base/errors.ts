@@ -1,0 +1,197 @@
+/** What a caller may do about an error: the same request `now`, `later`, `elsewhere`, or `never`. */
+export type Retry = 'never' | 'now' | 'later' | 'elsewhere'
+
+interface ErrorEntry {
+  /** HTTP status that carries it. */
+  readonly status: number
+  readonly retry: Retry
+  /** What a person should do; the last sentence of every message. */
+  readonly hint: string
+}
+
+/**
+ * Every error that Quorate gives to anyone. Codes are stable. docs/errors.md lists the same codes;
+ * a test compares the two.
+ */
+export const ERRORS = {
+  // Outcomes of writes
+  UNKNOWN_OUTCOME: {
+    status: 504,
+    retry: 'never',
+    hint: 'It may still happen: ask for the position in `position`, or retry with the same session and number.',
+  },
+  TAKEN_BACK: {
+    status: 409,
+    retry: 'now',
+    hint: 'Nothing of it remains in the data; `quorate lost` shows what was taken back.',
+  },
+  SESSION_EXPIRED: {
+    status: 409,
+    retry: 'never',
+    hint: 'Nothing was run. Look whether the earlier attempt took effect, then write under a new session.',
+  },
+  NO_LEADER: {
+    status: 503,
+    retry: 'later',
+    hint: 'Nothing was run. Check with `quorate status` that a majority of the voters is up and connected.',
+  },
+  NOT_READY: { status: 503, retry: 'later', hint: 'Wait until /ready answers 200.' },
+  OVERLOADED: { status: 503, retry: 'later', hint: 'Nothing was run. Send less at once.' },
+  DEADLINE: {
+    status: 504,
+    retry: 'later',
+    hint: 'Nothing was run. Allow more time or send less at once.',
+  },
+  READ_LEVEL_UNAVAILABLE: {
+    status: 503,
+    retry: 'later',
+    hint: 'Read at a weaker level, or bring the missing replicas back.',
+  },
+  OTHER_HISTORY: {
+    status: 409,
+    retry: 'never',
+    hint: 'The session token is of another cluster or of work that was taken back; start a new session.',
+  },
+  TRANSACTION_TIMEOUT: {
+    status: 408,
+    retry: 'now',
+    hint: 'It was rolled back. Keep transactions short.',
+  },
+  TRANSACTION_CLOSED: { status: 400, retry: 'never', hint: 'Begin a new transaction.' },
+
+  // Statements
+  SQL_ERROR: { status: 400, retry: 'never', hint: 'Correct the statement.' },
+  SQL_CONSTRAINT: { status: 400, retry: 'never', hint: 'The row breaks a rule of the schema.' },
+  SQL_ARGUMENTS: { status: 400, retry: 'never', hint: 'Give one value for each parameter.' },
+  SQL_MANY_STATEMENTS: {
+    status: 400,
+    retry: 'never',
+    hint: 'Send one statement at a time, or use a batch.',
+  },
+  SQL_NO_STATEMENT: { status: 400, retry: 'never', hint: 'Send a statement.' },
+  SQL_REFUSED: { status: 400, retry: 'never', hint: 'See docs/sqlite.md for what is replicated.' },
+  TABLE_WITHOUT_KEY: {
+    status: 400,
+    retry: 'never',
+    hint: 'Give the table a PRIMARY KEY, for example `id INTEGER PRIMARY KEY`.',
+  },
+  NULL_IN_KEY: {
+    status: 400,
+    retry: 'never',
+    hint: 'Give every PRIMARY KEY column a value, or declare them NOT NULL.',
+  },
+  TOO_LARGE: { status: 413, retry: 'never', hint: 'Split it into smaller transactions.' },
+
+  // Files and identity
+  NOT_ADOPTABLE: {
+    status: 400,
+    retry: 'never',
+    hint: 'Change the tables named above, then start again.',
+  },
+  FILE_IN_USE: { status: 409, retry: 'later', hint: 'Stop the other process first.' },
+  LOG_CORRUPT: {
+    status: 500,
+    retry: 'never',
+    hint: 'Remove this node, delete its file and join again; the others hold the data.',
+  },
+  WRONG_CLUSTER: {
+    status: 409,
+    retry: 'never',
+    hint: 'Use the file or the URL of one and the same cluster.',
+  },
+  NAME_IN_USE: {
+    status: 409,
+    retry: 'never',
+    hint: 'Choose another --name, or run `quorate members remove NAME` if the old node is gone for good.',
+  },
+
+  // Members
+  MEMBER_UNKNOWN: { status: 404, retry: 'never', hint: '`quorate status` lists the members.' },
+  MEMBER_CHANGE_BUSY: {
+    status: 409,
+    retry: 'later',
+    hint: 'Wait until the change before it has committed.',
+  },
+  MEMBER_CHANGE_UNSAFE: {
+    status: 409,
+    retry: 'never',
+    hint: 'It would leave no working majority; bring nodes back or add one first.',
+  },
+  TRANSFER_FAILED: {
+    status: 503,
+    retry: 'later',
+    hint: 'Check that the target is up and caught up.',
+  },
+
+  // Wire and configuration
+  BAD_REQUEST: { status: 400, retry: 'never', hint: 'Correct the request.' },
+  BAD_CONFIG: { status: 400, retry: 'never', hint: 'Correct the setting named above.' },
+  UNAUTHORIZED: {
+    status: 401,
+    retry: 'never',
+    hint: 'Send the cluster token: `authorization: Bearer …`.',
+  },
+  NOT_FOUND: { status: 404, retry: 'never', hint: 'See the list of paths in README.md.' },
+  PROTOCOL_VERSION: { status: 400, retry: 'never', hint: 'Run the same release on all nodes.' },
+  UNREACHABLE: {
+    status: 503,
+    retry: 'elsewhere',
+    hint: 'Check the URL, and that the node is running.',
+  },
+  OLD_NODE: { status: 500, retry: 'never', hint: 'Install a Node.js release that is new enough.' },
+  INTERNAL: {
+    status: 500,
+    retry: 'never',
+    hint: 'This is a bug in Quorate; report it with the log.',
+  },
+} as const satisfies Record<string, ErrorEntry>
+
+export type ErrorCode = keyof typeof ERRORS
+
+/** Facts that travel beside an error's message. */
+export interface ErrorFacts {
+  /** Position in the log to ask about, with UNKNOWN_OUTCOME. */
+  readonly position?: number
+  /** Name of the SQLite base code, for example SQLITE_CONSTRAINT, with SQL_* codes. */
+  readonly sqlite?: string
+  /** URL of the node to turn to. */
+  readonly leader?: string
+}
+
+/** The one class of error that Quorate throws on purpose. */
+export class QuorateError extends Error {
+  override readonly name = 'QuorateError'
+  readonly code: ErrorCode
+  /** The sentence about what happened to what, without the hint. */
+  readonly detail: string
+  readonly facts: ErrorFacts
+
+  /** @param detail what happened, to what: one sentence that ends with a full stop */
+  constructor(code: ErrorCode, detail: string, facts: ErrorFacts = {}, options?: ErrorOptions) {
+    super(`${detail} ${ERRORS[code].hint}`, options)
+    this.code = code
+    this.detail = detail
+    this.facts = facts
+  }
+}
+
+/** An error as it travels between threads and nodes. */
+export interface ErrorData {
+  readonly code: ErrorCode
+  readonly detail: string
+  readonly facts?: ErrorFacts
+}
+
+/** Turns any thrown thing into what may travel; what is not ours becomes INTERNAL. */
+export function toErrorData(error: unknown): ErrorData {
+  if (error instanceof QuorateError) {
+    return { code: error.code, detail: error.detail, facts: error.facts }
+  }
+  const text = error instanceof Error ? error.message : String(error)
+  return { code: 'INTERNAL', detail: `${text}.` }
+}
+
+/** The inverse of toErrorData. */
+export function fromErrorData(data: ErrorData): QuorateError {
+  return new QuorateError(data.code, data.detail, data.facts ?? {})
+}

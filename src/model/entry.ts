@@ -1,0 +1,65 @@
+import type { LogIndex, Term } from '../base/brand.ts'
+import type { ProgramResult, WriteId } from './program.ts'
+
+/**
+ * What an entry holds.
+ * `noop`    nothing: a new leader's first entry.
+ * `data`    transactions whose effects undo exactly; the leader has applied them when it logs them.
+ * `schema`  one transaction with DDL. DDL has no inverse, so nobody applies it before it is
+ *           committed, the leader included: it tries the transaction, rolls it back and logs it.
+ * `members` the group's whole configuration; in force from the moment it is in the log.
+ * `verify`  every replica computes its content checksums as of exactly this position.
+ */
+export const ENTRY_KINDS = ['noop', 'data', 'schema', 'members', 'verify'] as const
+export type EntryKind = (typeof ENTRY_KINDS)[number]
+
+/** Identifies an entry: one leader per term, and it never reuses an index. */
+export interface EntryId {
+  readonly term: Term
+  readonly index: LogIndex
+}
+
+export interface Entry extends EntryId {
+  readonly kind: EntryKind
+  /** Leader's wall clock when it was made, ms since 1970. Information, never order. */
+  readonly at: number
+  /** Encoded content by kind, see entry-codec.ts. Empty for `noop`. */
+  readonly body: Uint8Array
+  /** crc32 over index, term, kind, at and body; made with the entry, checked wherever it arrives. */
+  readonly checksum: number
+}
+
+export type Operation =
+  /** SQLite's changeset (not patchset: old values are what makes it invertible). */
+  | { readonly kind: 'changeset'; readonly bytes: Uint8Array }
+  | { readonly kind: 'ddl'; readonly sql: string }
+  /** Rows of sqlite_sequence that changed: the session extension does not capture them. */
+  | {
+      readonly kind: 'sequence'
+      readonly rows: readonly {
+        readonly table: string
+        readonly before: bigint | null
+        readonly after: bigint | null
+      }[]
+    }
+  /** PRAGMA user_version or application_id. */
+  | {
+      readonly kind: 'pragma'
+      readonly name: 'user_version' | 'application_id'
+      readonly before: number
+      readonly after: number
+    }
+
+/** A write that can be asked for again: its id and what it answered. */
+export interface WriteRecord {
+  readonly id: WriteId
+  readonly result: ProgramResult
+}
+
+/** The content of a `data` or `schema` entry. */
+export interface Batch {
+  /** How many transactions committed together; for display and metrics. */
+  readonly transactions: number
+  readonly writes: readonly WriteRecord[]
+  readonly operations: readonly Operation[]
+}

@@ -1,0 +1,140 @@
+import type { LogIndex, Term } from '../base/brand.ts'
+import type { ErrorData } from '../base/errors.ts'
+import type { LogState, Ticket } from '../core/order/leader/types.ts'
+import type { Entry, EntryId } from '../model/entry.ts'
+import type { Members } from '../model/members.ts'
+import type { Program, ProgramResult } from '../model/program.ts'
+
+/** Who this file says it is, stored in it; null in a file that belongs to no cluster yet. */
+export interface FileIdentity {
+  readonly cluster: string
+  readonly node: string
+}
+
+export interface StoreState {
+  readonly identity: FileIdentity | null
+  readonly log: LogState
+}
+
+/**
+ * Commands to a store, done one after the other in the order given. A command with a ticket writes
+ * to the file: once a flush that began after it has returned, its ticket is reported as flushed.
+ */
+export type StoreCommand =
+  /**
+   * Leader: run the programs as one batch, each transaction in its own savepoint, and log their
+   * effects as entries of `term` at the next indexes. A program with DDL ends the batch before it
+   * (the rest comes back in `notRun`) and runs alone as a `schema` entry, tried but not applied.
+   */
+  | {
+      readonly kind: 'execute'
+      readonly ticket: Ticket
+      readonly term: Term
+      readonly at: number
+      readonly programs: readonly Program[]
+    }
+  /**
+   * Leader: run a program on an interactive stream: it may leave a transaction open, and then the
+   * writer belongs to the stream until a later program (or `streamEnd`) closes it. Everything that
+   * commits becomes entries like those of `execute`.
+   */
+  | {
+      readonly kind: 'streamRun'
+      readonly ticket: Ticket
+      readonly term: Term
+      readonly at: number
+      readonly stream: string
+      readonly program: Program
+    }
+  /** Rolls an open transaction of the stream back. No effect if there is none. */
+  | { readonly kind: 'streamEnd'; readonly stream: string }
+  /** Leader: log an entry without SQL effect (noop, members, verify). */
+  | {
+      readonly kind: 'propose'
+      readonly ticket: Ticket
+      readonly term: Term
+      readonly at: number
+      readonly entry: 'noop' | 'members' | 'verify'
+      readonly body: Uint8Array
+    }
+  /** Follower: log entries that follow the last one; apply nothing. */
+  | { readonly kind: 'append'; readonly ticket: Ticket; readonly entries: readonly Entry[] }
+  /**
+   * Take back and drop everything above `to`: applied entries by their inverse changesets in
+   * reverse order. All or nothing. What is dropped is first written to a file for `quorate lost`.
+   */
+  | {
+      readonly kind: 'truncate'
+      readonly ticket: Ticket
+      readonly to: LogIndex
+      readonly at: number
+    }
+  /**
+   * Apply logged entries through `to`, in order. May stop early after a good slice of time, and
+   * always stops right after a `verify` entry, so that the driver can pin a snapshot there.
+   */
+  | { readonly kind: 'apply'; readonly to: LogIndex }
+  /** Entries from..to (inclusive), stopping at bytesMax but giving at least one. */
+  | {
+      readonly kind: 'read'
+      readonly from: LogIndex
+      readonly to: LogIndex
+      readonly bytesMax: number
+    }
+  /** Drop log entries through `to`, which must be applied and committed. */
+  | { readonly kind: 'compact'; readonly ticket: Ticket; readonly to: LogIndex }
+  /**
+   * Make the file part of a cluster: the founder's, with its content as the first state and the log
+   * based at `base`, or a joiner's, which holds nothing yet (base 0, its content must be empty).
+   */
+  | {
+      readonly kind: 'found'
+      readonly ticket: Ticket
+      readonly identity: FileIdentity
+      readonly base: EntryId
+      readonly members: Members
+    }
+  /** Replace the whole file by a received snapshot (path), keeping this node's identity. */
+  | { readonly kind: 'install'; readonly ticket: Ticket; readonly path: string }
+
+export type StoreReply =
+  | {
+      readonly kind: 'executed'
+      readonly entries: readonly Entry[]
+      /** One for each program that ran, in order. */
+      readonly outcomes: readonly ProgramOutcome[]
+      /** How many programs at the end were not run and must be given again. */
+      readonly notRun: number
+      /** A transaction is open on the stream that ran. */
+      readonly open: boolean
+    }
+  | { readonly kind: 'done' }
+  | { readonly kind: 'truncated'; readonly lost: LostTail | null; readonly applied: LogIndex }
+  | { readonly kind: 'applied'; readonly index: LogIndex }
+  | { readonly kind: 'entries'; readonly entries: readonly Entry[] }
+  | { readonly kind: 'installed'; readonly state: StoreState }
+  /** The command was not carried out and changed nothing. For anything but INTERNAL, go on. */
+  | { readonly kind: 'failed'; readonly error: ErrorData }
+
+export interface ProgramOutcome {
+  readonly result: ProgramResult
+  /** Where its effects are logged; null if it changed nothing. */
+  readonly index: LogIndex | null
+}
+
+/** Where the taken-back tail went. */
+export interface LostTail {
+  readonly file: string
+  readonly transactions: number
+  readonly first: EntryId
+  readonly last: EntryId
+}
+
+/** Checksums of every table as of one position. */
+export interface Verified {
+  readonly index: LogIndex
+  /** Table name -> hex digest of its rows in key order; `schema` -> digest of sqlite_schema. */
+  readonly tables: Readonly<Record<string, string>>
+  /** Violations found by integrity_check and foreign_key_check, at most ten. */
+  readonly problems: readonly string[]
+}
