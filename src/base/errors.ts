@@ -94,6 +94,11 @@ export const ERRORS = {
     retry: 'never',
     hint: 'Remove this node, delete its file and join again; the others hold the data.',
   },
+  FILE_IS_COPY: {
+    status: 409,
+    retry: 'never',
+    hint: 'To join, move the file away and start with an empty one. To found a new cluster with its content, drop its tables _quorate_log and _quorate_state first.',
+  },
   WRONG_CLUSTER: {
     status: 409,
     retry: 'never',
@@ -125,7 +130,13 @@ export const ERRORS = {
 
   // Wire and configuration
   BAD_REQUEST: { status: 400, retry: 'never', hint: 'Correct the request.' },
+  BAD_USAGE: { status: 400, retry: 'never', hint: 'See `quorate help`.' },
   BAD_CONFIG: { status: 400, retry: 'never', hint: 'Correct the setting named above.' },
+  STREAM_EXPIRED: {
+    status: 400,
+    retry: 'never',
+    hint: 'Its transaction was rolled back; open a new stream.',
+  },
   UNAUTHORIZED: {
     status: 401,
     retry: 'never',

@@ -30,6 +30,8 @@ export interface StorePort {
 
 /** The database's reading side: read-only connections on a thread of their own. */
 export interface ReaderPort {
+  /** The file was replaced by a snapshot: close every connection and open new ones. */
+  reopen(): void
   /** Runs a program of reads in one read transaction, which also tells what it saw. */
   read(program: Program, timeoutMs: number, done: (reply: ReadReply) => void): void
   /**

@@ -1,0 +1,231 @@
+/**
+ * `quorate bench`: what a cluster does on this machine, in one run. Without a URL it starts its own:
+ * the first node inside an application process, the others as `quorate serve`, all in a temporary
+ * folder. Every process on the same machine shares its cores, so the figures compare machines and
+ * settings; they are not what separate machines would reach.
+ */
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { cpus, tmpdir } from 'node:os'
+import { extname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { connect, type RemoteDb } from '../client/index.ts'
+import { nodeTransport } from '../client/node-transport.ts'
+import type { AckLevel } from '../model/request.ts'
+import type { NodeStatus } from '../model/status.ts'
+import { ChildNode, freePort, peakMemoryMiB, until } from './child-node.ts'
+import type { Answer, Task } from './embedded.ts'
+import { closedLoop, type Rate } from './measure.ts'
+import { dropTable, fillTable, POINT_READ, randomKey, UPSERT, upsertArgs } from './workload.ts'
+
+export interface BenchOptions {
+  readonly clients: readonly number[]
+  readonly ack: AckLevel
+  readonly nodes: number
+  /** Measured time of each figure. */
+  readonly seconds: number
+  /** An existing cluster: only what goes over the network is measured, in a table of its own. */
+  readonly url?: string
+  readonly token?: string
+}
+
+export interface BenchWrites extends Rate {
+  readonly mode: 'embedded' | 'network'
+  readonly clients: number
+}
+
+export interface BenchReport {
+  readonly writes: readonly BenchWrites[]
+  /** Point reads a second in the application's own thread; null with a URL. */
+  readonly localReads: number | null
+  /** Point reads a second over HTTP at level `local`, 16 clients. */
+  readonly networkReads: number
+  /** Peak resident memory in MiB by node; empty with a URL, null where the system doesn't tell. */
+  readonly memory: Readonly<Record<string, number | null>>
+  readonly ack: AckLevel
+  readonly nodes: number
+  readonly seconds: number
+  readonly versions: { readonly node: string; readonly sqlite: string; readonly quorate: string }
+  readonly processor: string
+}
+
+const READ_CLIENTS = 16
+/** Beside this file, and compiled with it in the published package. */
+const EMBEDDED = fileURLToPath(new URL(`./embedded${extname(import.meta.url)}`, import.meta.url))
+
+/** Measures, cleans up, reports. Throws the first error of any request. */
+export async function runBench(options: BenchOptions): Promise<BenchReport> {
+  return options.url === undefined ? await benchOwn(options) : await benchUrl(options, options.url)
+}
+
+async function benchOwn(options: BenchOptions): Promise<BenchReport> {
+  const dir = mkdtempSync(join(tmpdir(), 'quorate-bench-'))
+  const followers: ChildNode[] = []
+  const application = new Application(join(dir, 'a.db'), await freePort())
+  try {
+    await application.opened()
+    for (let at = 1; at < options.nodes; at += 1) {
+      const name = String.fromCharCode('a'.charCodeAt(0) + at)
+      const node = new ChildNode({ dir, name, port: await freePort(), join: [application.url] })
+      followers.push(node)
+      node.start()
+      await node.ready()
+    }
+    await allVote(application.url, options.nodes)
+    await application.ask({ kind: 'fill' })
+    const writes = await embeddedWrites(application, options)
+    const localReads = await application.localReads(options.seconds)
+    const network = await measureNetwork(application.url, options)
+    const memory = Object.fromEntries([
+      ['a', peakMemoryMiB(application.pid)],
+      ...followers.map((node) => [node.name, node.peakMemoryMiB()]),
+    ])
+    const around = await circumstances(options, application.url)
+    await application.ask({ kind: 'stop' })
+    await Promise.all(followers.map((node) => node.stop()))
+    const all = [...writes, ...network.writes]
+    return { writes: all, localReads, networkReads: network.reads, memory, ...around }
+  } finally {
+    application.kill()
+    await Promise.all(followers.map((node) => node.kill()))
+    rmSync(dir, { recursive: true, force: true })
+  }
+}
+
+async function benchUrl(options: BenchOptions, url: string): Promise<BenchReport> {
+  const db = connectTo(url, options)
+  try {
+    const around = await circumstances(options, url)
+    await fillTable(db)
+    const { writes, reads } = await measureNetwork(url, options)
+    await dropTable(db)
+    return { writes, localReads: null, networkReads: reads, memory: {}, ...around }
+  } finally {
+    db.close()
+  }
+}
+
+async function embeddedWrites(
+  application: Application,
+  { clients, seconds, ack }: BenchOptions,
+): Promise<BenchWrites[]> {
+  const writes: BenchWrites[] = []
+  for (const count of clients) {
+    const rate = await application.writes({ kind: 'writes', clients: count, seconds, ack })
+    writes.push({ mode: 'embedded', clients: count, ...rate })
+  }
+  return writes
+}
+
+async function measureNetwork(
+  url: string,
+  options: BenchOptions,
+): Promise<{ readonly writes: BenchWrites[]; readonly reads: number }> {
+  const db = connectTo(url, options)
+  try {
+    const writes: BenchWrites[] = []
+    for (const clients of options.clients) {
+      const rate = await closedLoop(clients, options.seconds, () =>
+        db.execute(UPSERT, upsertArgs()),
+      )
+      writes.push({ mode: 'network', clients, ...rate })
+    }
+    const reads = await closedLoop(READ_CLIENTS, options.seconds, () =>
+      db.execute(POINT_READ, [randomKey()], { read: 'local' }),
+    )
+    return { writes, reads: reads.tps }
+  } finally {
+    db.close()
+  }
+}
+
+function connectTo(url: string, { ack, token }: BenchOptions): RemoteDb {
+  const transport = nodeTransport()
+  return connect(url, { ack, transport, ...(token === undefined ? {} : { token }) })
+}
+
+async function allVote(url: string, nodes: number): Promise<void> {
+  await until(`${nodes} nodes vote`, 30_000, async () => {
+    const { members } = await statusOf(url)
+    return members.filter(({ role }) => role === 'voter').length === nodes
+  })
+}
+
+async function statusOf(url: string, token?: string): Promise<NodeStatus> {
+  const headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
+  const response = await fetch(`${url}/status`, { headers })
+  if (!response.ok) throw new Error(`${url}/status answered HTTP ${response.status}`)
+  return (await response.json()) as NodeStatus
+}
+
+/** What the figures depend on. */
+async function circumstances(
+  { ack, seconds, token }: BenchOptions,
+  url: string,
+): Promise<Pick<BenchReport, 'ack' | 'nodes' | 'seconds' | 'versions' | 'processor'>> {
+  const { node, sqlite = 'unknown' } = process.versions
+  const { members, release } = await statusOf(url, token)
+  const all = cpus()
+  return {
+    ack,
+    nodes: members.length,
+    seconds,
+    versions: { node, sqlite, quorate: release },
+    processor: `${all[0]?.model.trim() ?? 'unknown'}, ${all.length} cores`,
+  }
+}
+
+/** The child process that runs embedded.ts; one task at a time. */
+class Application {
+  readonly url: string
+  readonly #child: ChildProcess
+  readonly #opened: Promise<Answer>
+
+  constructor(file: string, port: number) {
+    this.url = `http://127.0.0.1:${port}`
+    this.#child = fork(EMBEDDED, [file, 'a', `127.0.0.1:${port}`])
+    this.#opened = this.#next()
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid
+  }
+
+  async opened(): Promise<void> {
+    await this.#opened
+  }
+
+  async ask(task: Task): Promise<Answer> {
+    const answer = this.#next()
+    this.#child.send(task)
+    return await answer
+  }
+
+  async writes(task: Task): Promise<Rate> {
+    const answer = await this.ask(task)
+    if (answer.kind !== 'writes') throw new Error(`answered ${answer.kind} to ${task.kind}`)
+    return answer.rate
+  }
+
+  async localReads(seconds: number): Promise<number> {
+    const answer = await this.ask({ kind: 'localReads', seconds })
+    if (answer.kind !== 'localReads') throw new Error(`answered ${answer.kind} to localReads`)
+    return answer.perSecond
+  }
+
+  kill(): void {
+    this.#child.kill('SIGKILL')
+  }
+
+  async #next(): Promise<Answer> {
+    const stop = new AbortController()
+    const ended = once(this.#child, 'exit', stop).then(() => {
+      throw new Error('the application process ended')
+    })
+    const answered = once(this.#child, 'message', stop) as Promise<[Answer]>
+    const [answer] = await Promise.race([answered, ended]).finally(() => stop.abort())
+    if (answer.kind === 'failed') throw new Error(answer.message)
+    return answer
+  }
+}

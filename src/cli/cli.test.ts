@@ -1,0 +1,123 @@
+import { deepEqual, equal, match } from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { QuorateError } from '../base/errors.ts'
+import { start } from '../server/testing/start.ts'
+import { serveOptions } from './commands/serve.ts'
+import { program } from './main.ts'
+import { errorLine, exitCodeOf } from './output.ts'
+
+const BIN = fileURLToPath(new URL('../../bin/quorate.js', import.meta.url))
+
+interface Ended {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** Runs the command line as a user does, without the user's own settings. */
+async function quorate(...args: readonly string[]): Promise<Ended> {
+  const env = { ...process.env, NO_COLOR: '1' }
+  for (const name of Object.keys(env)) if (name.startsWith('QUORATE_')) delete env[name]
+  const child = spawn(process.execPath, [BIN, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  const code = new Promise<number | null>((resolve) => child.on('close', resolve))
+  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)])
+  return { code: await code, stdout, stderr }
+}
+
+test('errors are one line with code, sentence and remedy', () => {
+  const error = new QuorateError('NAME_IN_USE', 'A node called b\nis a member.')
+  match(errorLine(error), /^error: NAME_IN_USE: A node called b\\nis a member\. Choose another/)
+  match(errorLine(new Error('boom')), /^error: INTERNAL: boom\. This is a bug/)
+  equal(exitCodeOf(error), 1)
+  equal(exitCodeOf(new QuorateError('BAD_USAGE', 'x.')), 2)
+  equal(exitCodeOf(new QuorateError('BAD_CONFIG', 'x.')), 2)
+})
+
+test('every command has a summary, a description and an example or none needed', () => {
+  const names = program().commands.map((command) => command.name())
+  deepEqual(names, [
+    ...['demo', 'serve', 'status', 'explain', 'sql', 'members', 'transfer', 'snapshot'],
+    ...['verify', 'lost', 'bench'],
+  ])
+  for (const command of program().commands) {
+    match(command.summary(), /^[a-z].{5,60}$/, command.name())
+    match(command.description(), /^[A-Z].*\.$/, command.name())
+  }
+})
+
+test('serve reads file, flags and environment, in rising priority', (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'quorate-cli-'))
+  t.after(() => rmSync(dir, { recursive: true, force: true }))
+  const config = join(dir, 'quorate.yaml')
+  writeFileSync(config, 'name: from-file\npriority: 1\nrole: learner\njoin:\n  - http://a:1\n')
+  const flags = { config, name: 'from-flag', priority: '2' }
+  const options = serveOptions('x.db', flags, { QUORATE_PRIORITY: '3' })
+  deepEqual(
+    [options.file, options.name, options.priority, options.role, options.join],
+    ['x.db', 'from-flag', 3, 'learner', ['http://a:1']],
+  )
+  writeFileSync(config, 'name: [')
+  match(
+    messageOf(() => serveOptions('x.db', flags, {})),
+    /quorate\.yaml is not YAML/,
+  )
+  const missing = { config: join(dir, 'none.yaml') }
+  match(
+    messageOf(() => serveOptions('x.db', missing, {})),
+    /none\.yaml does not exist/,
+  )
+})
+
+function messageOf(run: () => unknown): string {
+  try {
+    run()
+  } catch (error) {
+    return errorLine(error)
+  }
+  return ''
+}
+
+test('wrong usage exits with 2, failure with 1, both with one line on stderr', async () => {
+  const [usage, failure] = await Promise.all([
+    quorate('stats'),
+    quorate('status', '--url', 'http://127.0.0.1:1'),
+  ])
+  deepEqual([usage.code, usage.stdout], [2, ''])
+  match(usage.stderr, /^error: BAD_USAGE: Unknown command 'stats' .*\n$/)
+  deepEqual([failure.code, failure.stdout], [1, ''])
+  match(failure.stderr, /^error: UNREACHABLE: No node answered; last http:.*\n$/)
+})
+
+test('commands against a node', async (t) => {
+  const { node, url } = await start(t)
+  node.db.exec(
+    "CREATE TABLE city (id INTEGER PRIMARY KEY, name TEXT); INSERT INTO city VALUES (1, 'Ulm')",
+  )
+  const dir = mkdtempSync(join(tmpdir(), 'quorate-cli-'))
+  t.after(() => rmSync(dir, { recursive: true, force: true }))
+  const output = join(dir, 'copy.db')
+  const [sql, json, wrong, snapshot, removed, transfer, lost] = await Promise.all([
+    quorate('sql', '--url', url, 'select * from city'),
+    quorate('sql', '--url', url, '--json', 'select id, 9007199254740993 as big from city'),
+    quorate('sql', '--url', url, 'select * from town'),
+    quorate('snapshot', '--url', url, '--output', output, '--json'),
+    quorate('members', 'remove', 'c', '--url', url, '--json'),
+    quorate('transfer', '--url', url, 'b'),
+    quorate('lost', '--url', url),
+  ])
+  deepEqual(sql, { code: 0, stdout: 'id  name\n 1  Ulm\n1 row\n', stderr: '' })
+  match(json.stdout, /"big": 9007199254740993\n/)
+  equal(wrong.code, 1)
+  match(wrong.stderr, /^error: SQL_ERROR: .*no such table: town/)
+  deepEqual(JSON.parse(snapshot.stdout), { file: output, bytes: 100 })
+  equal(readFileSync(output).subarray(0, 15).toString(), 'SQLite format 3')
+  deepEqual(JSON.parse(removed.stdout), { kind: 'remove', name: 'c' })
+  equal(transfer.stdout, 'b leads now.\n')
+  match(lost.stdout, /^file\nlost-1\.json\n1 file: quorate lost show FILE\n$/)
+})

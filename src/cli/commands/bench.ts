@@ -1,0 +1,94 @@
+/** `quorate bench`: what a cluster does on this machine. The measuring is in src/bench. */
+import { type Command, Option } from 'commander'
+import { LIMITS } from '../../base/limits.ts'
+import type { BenchReport } from '../../bench/bench.ts'
+import type { AckLevel } from '../../model/request.ts'
+import { toAck, whole } from '../arguments.ts'
+import { withJson } from '../common.ts'
+import { print, printJson } from '../output.ts'
+import { count, counted, milliseconds, type Paint, paintFor, tableLines } from '../terminal.ts'
+
+const HELP = `
+Without --url it starts nodes of its own in a temporary folder; all of them share this machine's
+cores and disk. With --url it uses a table of its own in that cluster and drops it at the end.
+
+Examples:
+  quorate bench
+  quorate bench --clients 64 --seconds 10 --json
+  quorate bench --url http://10.0.0.1:7001 --ack all`
+
+interface BenchFlags {
+  readonly clients: readonly number[]
+  readonly ack: AckLevel
+  readonly nodes: number
+  readonly seconds: number
+  readonly url?: string
+  readonly token?: string
+  readonly json?: true
+}
+
+export function registerBench(root: Command): void {
+  const command = root
+    .command('bench')
+    .summary('measure writes and reads')
+    .description('Measures single-row upserts and point reads, embedded and over the network.')
+    .addOption(
+      new Option('--clients <list>', 'how many at once, one run for each')
+        .argParser((text) => text.split(',').map(whole(1, 10_000)))
+        .default([1, 16, 64], '1,16,64'),
+    )
+    .addOption(new Option('--ack <level>', 'ack level').argParser(toAck).default('majority'))
+    .addOption(
+      new Option('--nodes <count>', 'nodes to start')
+        .argParser(whole(1, LIMITS.votersMax))
+        .default(3),
+    )
+    .addOption(
+      new Option('--seconds <count>', 'for each figure').argParser(whole(1, 3600)).default(5),
+    )
+    .addOption(new Option('--url <url>', 'an existing cluster').env('QUORATE_URL'))
+    .addOption(new Option('--token <secret>', "the cluster's token").env('QUORATE_TOKEN'))
+  withJson(command)
+    .addHelpText('after', HELP)
+    .action(async (flags: BenchFlags) => {
+      const { runBench } = await import('../../bench/bench.ts')
+      const { json, ...options } = flags
+      const report = await runBench(options)
+      if (json) printJson(report)
+      else print(...benchLines(report, paintFor(process.stdout)))
+    })
+}
+
+/** The report for people: a table of writes, then a line for each other figure. */
+export function benchLines(report: BenchReport, paint: Paint): string[] {
+  const columns = [
+    { title: 'writes' },
+    { title: 'clients', align: 'right' },
+    { title: 'tx/s', align: 'right' },
+    { title: 'p50', align: 'right' },
+    { title: 'p99', align: 'right' },
+  ] as const
+  const rows = report.writes.map((rate) => [
+    rate.mode,
+    String(rate.clients),
+    count(rate.tps),
+    milliseconds(rate.p50Ms),
+    milliseconds(rate.p99Ms),
+  ])
+  const { localReads, networkReads, memory, versions } = report
+  const peaks = Object.entries(memory).map(([name, mib]) => `${name} ${mib ?? '?'} MiB`)
+  return [
+    ...tableLines(columns, rows, paint),
+    '',
+    ...(localReads === null ? [] : [`local reads    ${count(localReads)} /s`]),
+    `network reads  ${count(networkReads)} /s`,
+    ...(peaks.length === 0 ? [] : [`peak memory    ${peaks.join(', ')}`]),
+    '',
+    paint(
+      'dim',
+      `${counted(report.nodes, 'node')}, ack ${report.ack}, ${report.seconds} s each; ` +
+        `quorate ${versions.quorate}, node ${versions.node}, sqlite ${versions.sqlite}; ` +
+        report.processor,
+    ),
+  ]
+}

@@ -1,0 +1,117 @@
+/** `quorate explain`: what this cluster promises, survives and stops at, in sentences. */
+import type { Command } from 'commander'
+import type { MemberStatus, NodeStatus } from '../../model/status.ts'
+import { type CommonFlags, targetOf, withJson, withTarget } from '../common.ts'
+import { getJson } from '../node-client.ts'
+import { print, printJson } from '../output.ts'
+import { counted, type Paint, paintFor } from '../terminal.ts'
+
+const HELP = `
+Example:
+  quorate explain --url http://10.0.0.1:7001`
+
+export interface Explanation {
+  readonly strategy: 'leader'
+  readonly voters: readonly string[]
+  readonly learners: readonly string[]
+  readonly majority: number
+  /** Voters that may fail at once with service going on, when all are up. */
+  readonly survives: number
+  /** Voters that may fail from now on, as the answering node sees the links. */
+  readonly survivesNow: number
+  readonly promises: readonly string[]
+  readonly stops: readonly string[]
+  readonly advice: readonly string[]
+}
+
+export function registerExplain(root: Command): void {
+  const command = root
+    .command('explain')
+    .summary('what this cluster promises and survives')
+    .description('Says what this cluster promises, what it survives and what stops it.')
+  withJson(withTarget(command))
+    .addHelpText('after', HELP)
+    .action(async (flags: CommonFlags) => {
+      const explanation = explain(await getJson<NodeStatus>(targetOf(flags), '/status'))
+      if (flags.json) printJson(explanation)
+      else print(...explanationLines(explanation, paintFor(process.stdout)))
+    })
+}
+
+/** Reads the promises off the members. */
+export function explain(status: NodeStatus): Explanation {
+  const voters = status.members.filter(({ role }) => role === 'voter')
+  const learners = status.members.filter(({ role }) => role === 'learner')
+  const majority = Math.floor(voters.length / 2) + 1
+  const survives = voters.length - majority
+  const up = voters.filter((member) => member.connected || member.id === status.id).length
+  return {
+    strategy: 'leader',
+    voters: voters.map(({ name }) => name),
+    learners: learners.map(({ name }) => name),
+    majority,
+    survives,
+    survivesNow: up - majority,
+    promises: promises(majority, voters.length),
+    stops: stops(majority, voters.length, learners),
+    advice: advice(voters.length, up, majority),
+  }
+}
+
+function promises(majority: number, voters: number): string[] {
+  const disks = `on the disks of ${majority} of ${voters} voters`
+  return [
+    `A write answered at ack majority is ${disks} and is never taken back.`,
+    "A write answered at ack local is on the leader's disk only: a failover may take it back, " +
+      'into `quorate lost`.',
+    'A retried write runs once. A write without an answer is reported as unknown, never as failed.',
+    'A read at level session sees at least what its session wrote or read before, on any node.',
+    'A read at level strong sees every write that was acknowledged before it began.',
+    'All replicas hold the same rows at the same position; `quorate verify` checks it.',
+  ]
+}
+
+function stops(majority: number, voters: number, learners: readonly MemberStatus[]): string[] {
+  const list = [
+    `Fewer than ${counted(majority, 'voter')} up and connected: writes and strong reads wait, ` +
+      'then fail with NO_LEADER; local reads go on.',
+    `One of the ${counted(voters, 'voter')} down: writes at ack all wait and are then unknown.`,
+  ]
+  if (learners.length > 0) list.push('Learners stop nothing and count for no majority.')
+  return list
+}
+
+function advice(voters: number, up: number, majority: number): string[] {
+  const list: string[] = []
+  if (up < majority) list.push(`Only ${counted(up, 'voter')} can be seen from here: no majority.`)
+  else if (up < voters) list.push(`${counted(voters - up, 'voter')} can't be seen from here.`)
+  if (voters === 1) list.push('One voter is no copy: join two more nodes.')
+  else if (voters % 2 === 0) {
+    list.push(`${voters} voters survive no more than ${voters - 1}; use an odd number.`)
+  }
+  return list
+}
+
+/** An explanation for people. */
+export function explanationLines(explanation: Explanation, paint: Paint): string[] {
+  const { voters, learners, survives, survivesNow, majority } = explanation
+  const may = (count: number): string => (count <= 0 ? 'none' : counted(count, 'voter'))
+  const now = survivesNow < 0 ? 'there is no majority' : may(survivesNow)
+  const bullets = (list: readonly string[]): string[] => list.map((line) => `  - ${line}`)
+  return [
+    `One leader, ${counted(voters.length, 'voter')} (${voters.join(', ')})` +
+      (learners.length > 0
+        ? `, ${counted(learners.length, 'learner')} (${learners.join(', ')})`
+        : ''),
+    `Majority: ${majority}. May fail at once: ${may(survives)}. From now on: ${now}.`,
+    '',
+    paint('bold', 'It promises'),
+    ...bullets(explanation.promises),
+    '',
+    paint('bold', 'It stops at'),
+    ...bullets(explanation.stops),
+    ...(explanation.advice.length > 0
+      ? ['', ...explanation.advice.map((line) => paint('yellow', `! ${line}`))]
+      : []),
+  ]
+}

@@ -1,0 +1,99 @@
+/** `quorate serve`: one node in this process, until a signal ends it. */
+import { existsSync, readFileSync } from 'node:fs'
+import { type Command, Option } from 'commander'
+import { parse } from 'yaml'
+import { EXIT_WITH_STDIN } from '../../base/env.ts'
+import { QuorateError } from '../../base/errors.ts'
+import {
+  flagOf,
+  type Layer,
+  layerFromEnv,
+  layerFromFile,
+  layerFromFlags,
+  mergeOptions,
+  OPTION_KEYS,
+  OPTIONS,
+  type OptionKey,
+  type ServeOptions,
+} from '../options.ts'
+
+const HELP = `
+Without --join, a file that belongs to no cluster founds one, with its content as the first state.
+With --join the node gets everything from the cluster and becomes a voter by itself.
+On a restart the file knows its cluster; --join is then only a hint of where to look.
+
+Each option can also stand in the file given by --config (YAML) and in the environment. The
+environment wins over the command line, which wins over the file. docs/options.md lists them all.
+
+Examples:
+  quorate serve shop.db --name a --listen 10.0.0.1:7001
+  quorate serve shop.db --name b --listen 10.0.0.2:7001 --join http://10.0.0.1:7001
+  QUORATE_TOKEN=… quorate serve shop.db --config quorate.yaml`
+
+export function registerServe(root: Command): void {
+  const command = root
+    .command('serve')
+    .summary('run a node')
+    .description('Runs one node: its copy of the database, and the port for clients and nodes.')
+    .argument('[file]', uncapitalised(OPTIONS.file.doc[0]).replace(/\.$/, ''))
+    .addOption(new Option('--config <path>', 'a YAML file with options').env('QUORATE_CONFIG'))
+    .addHelpText('after', HELP)
+  for (const key of OPTION_KEYS) if (key !== 'file') command.addOption(flagFor(key))
+  command.action(async (file: string | undefined, flags: Record<string, unknown>) => {
+    await serve(serveOptions(file, flags, process.env))
+  })
+}
+
+/** The layers in rising priority: configuration file, command line, environment. */
+export function serveOptions(
+  file: string | undefined,
+  flags: Readonly<Record<string, unknown>>,
+  env: Readonly<Record<string, string | undefined>>,
+): ServeOptions {
+  const { config } = flags
+  return mergeOptions(
+    typeof config === 'string' && config !== '' ? readConfig(config) : {},
+    layerFromFlags({ ...flags, ...(file === undefined ? {} : { file }) }),
+    layerFromEnv(env),
+  )
+}
+
+function flagFor(key: OptionKey): Option {
+  const { value, doc, fallback } = OPTIONS[key]
+  const flag = value === '' ? flagOf(key) : `${flagOf(key)} <${value}>`
+  const empty = fallback === undefined || fallback === null || String(fallback) === ''
+  const note = empty || value === '' ? '' : ` (default: ${String(fallback)})`
+  // No default for commander: it must be seen whether the command line says anything.
+  return new Option(flag, `${uncapitalised(doc[0]).replace(/\.$/, '')}${note}`)
+}
+
+/** Names in capitals stay. */
+function uncapitalised(text: string): string {
+  return /^[A-Z][a-z]/.test(text) ? text.charAt(0).toLowerCase() + text.slice(1) : text
+}
+
+function readConfig(path: string): Layer {
+  if (!existsSync(path)) throw new QuorateError('BAD_CONFIG', `${path} does not exist.`)
+  let content: unknown
+  try {
+    content = parse(readFileSync(path, 'utf8'))
+  } catch (cause) {
+    const text = cause instanceof Error ? cause.message.split('\n')[0] : String(cause)
+    throw new QuorateError('BAD_CONFIG', `${path} is not YAML: ${text}.`, {}, { cause })
+  }
+  return layerFromFile(content, path)
+}
+
+async function serve(options: ServeOptions): Promise<void> {
+  const { startNode } = await import('../../node/host.ts')
+  const node = await startNode(options)
+  const ended = Promise.withResolvers<void>()
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, ended.resolve)
+  if (process.env[EXIT_WITH_STDIN] === '1') {
+    process.stdin.resume()
+    process.stdin.on('end', ended.resolve).on('error', ended.resolve)
+  }
+  await ended.promise
+  await node.close()
+  process.exit(0)
+}

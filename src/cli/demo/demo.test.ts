@@ -1,0 +1,74 @@
+import { deepEqual, equal, ok } from 'node:assert/strict'
+import { test } from 'node:test'
+import { parseEvent } from '../event-stream.ts'
+import { eventText } from './cluster.ts'
+import { Latencies } from './latencies.ts'
+import { audit, type ClientRecord, worst } from './ledger.ts'
+
+function record(name: string, acknowledged: number[], unknown: number[] = []): ClientRecord {
+  return { name, acknowledged: new Set(acknowledged), unknown: new Set(unknown) }
+}
+
+const visits = (client: string, ...numbers: number[]) =>
+  numbers.map((number) => ({ client, number }))
+
+test('a replica with every acknowledged write once passes, unknown ones there or not', () => {
+  const records = [record('x', [1, 2, 4], [3, 5]), record('y', [])]
+  const content = { visits: visits('x', 1, 2, 3, 4), counters: new Map([['x', 4]]) }
+  deepEqual(audit(records, content), {
+    lost: 0,
+    repeated: 0,
+    refusedButThere: 0,
+    countersWrong: 0,
+  })
+})
+
+test('the audit sees each way in which a promise can be broken', () => {
+  const records = [record('x', [1, 2, 3])]
+  const all = new Map([['x', 3]])
+  equal(audit(records, { visits: visits('x', 1, 3), counters: all }).lost, 1)
+  equal(audit(records, { visits: visits('x', 1, 2, 2, 3), counters: all }).repeated, 1)
+  equal(audit(records, { visits: visits('x', 1, 2, 3, 4), counters: all }).refusedButThere, 1)
+  const counted = new Map([['x', 4]])
+  equal(audit(records, { visits: visits('x', 1, 2, 3), counters: counted }).countersWrong, 1)
+  equal(audit(records, { visits: [], counters: new Map() }).lost, 3)
+})
+
+test('the worst of several replicas counts', () => {
+  const good = { lost: 0, repeated: 0, refusedButThere: 0, countersWrong: 0 }
+  deepEqual(worst([good, { ...good, lost: 2 }, { ...good, repeated: 1 }]), {
+    ...good,
+    lost: 2,
+    repeated: 1,
+  })
+})
+
+test('latencies keep their quantiles within two per cent', () => {
+  const latencies = new Latencies()
+  equal(latencies.quantile(0.5), 0)
+  for (let ms = 1; ms <= 1000; ms += 1) latencies.add(ms)
+  for (const part of [0.01, 0.5, 0.99, 1]) {
+    const got = latencies.quantile(part)
+    ok(Math.abs(got / (part * 1000) - 1) < 0.02, `${part}: ${got}`)
+  }
+})
+
+test('events are read off the stream, whatever else is in it', () => {
+  deepEqual(
+    parseEvent('event: leader.elected\ndata: {"name":"leader.elected","facts":{"term":4}}'),
+    {
+      name: 'leader.elected',
+      level: 'info',
+      facts: { term: 4 },
+    },
+  )
+  equal(parseEvent(':'), null)
+  equal(parseEvent('data: nonsense'), null)
+  equal(parseEvent('data: {"other":1}'), null)
+})
+
+test('an event reads like a sentence', () => {
+  const facts = { term: 4, name: 'b', leader: null }
+  equal(eventText({ name: 'leader.elected', level: 'info', facts }), 'leader elected: term 4')
+  equal(eventText({ name: 'tail.takenBack', level: 'warn', facts: {} }), 'tail taken back')
+})

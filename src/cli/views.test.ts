@@ -1,0 +1,166 @@
+import { deepEqual, equal, ok } from 'node:assert/strict'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { test } from 'node:test'
+import { ratesBetween } from './cluster-view.ts'
+import { explain, explanationLines } from './commands/explain.ts'
+import { memberLines } from './commands/members.ts'
+import { resultLines } from './commands/sql.ts'
+import { statusLines } from './commands/status.ts'
+import { verifyLines } from './commands/verify.ts'
+import { type DemoView, demoLines, plainLine } from './demo/view.ts'
+import { clip, coloured, plain, printable, tableLines, textWidth } from './terminal.ts'
+import { memberStatus, nodeSample, nodeStatus } from './testing.ts'
+
+// If one of these fails: REWRITE=1 node --test src/cli/views.test.ts, and look at the diff as a
+// user would.
+function golden(name: string, lines: readonly string[]): void {
+  const file = new URL(`./golden/${name}.txt`, import.meta.url)
+  const text = `${lines.join('\n')}\n`
+  if (process.env['REWRITE'] === '1') writeFileSync(file, text)
+  equal(text, readFileSync(file, 'utf8'))
+}
+
+const BEHIND = nodeStatus('b', {
+  log: { first: 1, last: 1230, durable: 1230, committed: 1200, applied: 34 },
+  alarms: ['The disk is 95 % full.'],
+  lostFiles: 2,
+})
+
+test('status of a cluster where one node is behind and one is gone', () => {
+  const nodes = [
+    nodeSample('a', { rates: { reads: 1234.5, writes: 10_000 } }),
+    nodeSample('b', { status: BEHIND }),
+    nodeSample('c', { status: null }),
+  ]
+  golden('status', statusLines({ from: nodeStatus('a'), nodes }, plain))
+})
+
+test('members, one on its way to vote and one without a link', () => {
+  const members = [
+    memberStatus('a'),
+    memberStatus('b', { connected: false, priority: 10 }),
+    memberStatus('c', { role: 'learner', wants: 'voter' }),
+  ]
+  golden('members', memberLines(members, plain))
+})
+
+test('an explanation names numbers, not generalities', () => {
+  const members = [
+    memberStatus('a'),
+    memberStatus('b', { connected: false }),
+    memberStatus('c'),
+    memberStatus('d'),
+    memberStatus('e', { role: 'learner', wants: 'learner' }),
+  ]
+  const explanation = explain(nodeStatus('a', { members }))
+  equal(explanation.majority, 3)
+  equal(explanation.survives, 1)
+  equal(explanation.survivesNow, 0)
+  golden('explain', explanationLines(explanation, plain))
+})
+
+test('verify shows which replica differs, and where', () => {
+  const good = { index: 77, tables: { city: 'a'.repeat(64), visit: 'b'.repeat(64) }, problems: [] }
+  const bad = { ...good, tables: { ...good.tables, visit: 'c'.repeat(64) }, problems: ['row 7'] }
+  const away = { code: 'UNREACHABLE', detail: 'No link to d.' } as const
+  const nodes = { a: good, b: bad, c: good, d: away } as never
+  golden('verify', verifyLines({ index: 77, identical: false, nodes }, plain))
+  const same = verifyLines(
+    { index: 77, identical: true, nodes: { a: good, b: good } as never },
+    plain,
+  )
+  equal(same.at(-1), 'identical: 2 replicas at position 77, 2 tables')
+})
+
+test('rows of every kind of value', () => {
+  const rows = [
+    [1, 'Zürich', 1.5, null, new Uint8Array([1, 255])],
+    [2n ** 62n, '東京', -0.25, 'two\nlines \x1b[31m', new Uint8Array(40)],
+  ]
+  const columns = ['id', 'name', 'area', 'note', 'picture']
+  const result = { columns, rows, changes: 0, lastInsertRowid: null }
+  golden('sql', resultLines(result, plain))
+  const insert = { columns: [], rows: [], changes: 1, lastInsertRowid: 7 }
+  deepEqual(resultLines(insert, plain), ['1 row changed'])
+})
+
+const VIEW: DemoView = {
+  rows: 135_233,
+  dir: '/tmp/quorate-demo-1',
+  removed: true,
+  startedAt: 1_000,
+  now: 63_500,
+  nodes: [
+    nodeSample('a', { status: null, note: 'killed' }),
+    nodeSample('b', {
+      status: nodeStatus('b', { role: 'leader', term: 4 }),
+      rates: { reads: 900, writes: 1_500 },
+    }),
+    nodeSample('c', { rates: { reads: 850, writes: 0 } }),
+  ],
+  load: {
+    writesPerSecond: 1_502,
+    readsPerSecond: 1_750,
+    p50Ms: 3.14,
+    p99Ms: 120,
+    acknowledged: 91_233,
+    unknown: 0,
+    refused: 2,
+    staleReads: 0,
+  },
+  failoverMs: 812,
+  events: [
+    { at: 50_000, source: 'demo', level: 'info', text: 'kill -9 a' },
+    { at: 50_700, source: 'b', level: 'info', text: 'leader elected: term 4' },
+    { at: 50_900, source: 'c', level: 'warn', text: 'snapshot failed: code UNREACHABLE' },
+  ],
+  trouble: null,
+}
+
+test('the picture of the demo', () => {
+  golden('demo', demoLines(VIEW, plain, 120, 40))
+  golden('demo-line', [plainLine(VIEW)])
+})
+
+test('the picture fits any terminal, with colour too', () => {
+  for (const [width, height] of [
+    [120, 40],
+    [80, 24],
+    [40, 18],
+  ] as const) {
+    const lines = demoLines({ ...VIEW, trouble: 'error: X: y' }, coloured, width, height)
+    for (const line of lines) ok(textWidth(line) <= width, `${textWidth(line)} > ${width}: ${line}`)
+    ok(lines.length <= height, `${lines.length} lines in ${height}`)
+    ok(lines.at(-1)?.includes('kill leader'), 'the keys are never pushed out')
+  }
+})
+
+test('rates are differences over the time the node counted itself', () => {
+  const before = nodeStatus('a')
+  const counters = { ...before.counters, reads: 5_300, writes: 1_100 }
+  const after = nodeStatus('a', { counters, uptimeMs: 62_000 })
+  deepEqual(ratesBetween(before, after), { reads: 150, writes: 50 })
+  equal(ratesBetween(after, before), null, 'a restarted node has no rate')
+  equal(ratesBetween(null, after), null)
+})
+
+test('columns line up whatever is in them', () => {
+  const columns = [{ title: 'name' }, { title: 'n', align: 'right' }] as const
+  const rows = [
+    ['東京', '1'],
+    [{ text: 'é', style: 'red' }, '1000'],
+  ] as const
+  deepEqual(tableLines(columns, rows, plain), ['name     n', '東京     1', 'é     1000'])
+  const widths = tableLines(columns, rows, coloured).map(textWidth)
+  deepEqual(widths, [10, 10, 10])
+})
+
+test('text from elsewhere can not drive the terminal', () => {
+  equal(printable('a\x1b[2Jb\u009bc\n'), 'a\\x1b[2Jb\\x9bc\\n')
+})
+
+test('a clipped line keeps its width and ends its colours', () => {
+  equal(clip('abcdef', 4), 'abc…')
+  equal(clip('abcd', 4), 'abcd')
+  equal(textWidth(clip(coloured('red', '東京都庁'), 5)), 5)
+})

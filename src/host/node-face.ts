@@ -1,0 +1,108 @@
+/** What the HTTP server needs of a node, and where the node's events go. */
+import { createReadStream } from 'node:fs'
+import { basename, join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { fromErrorData, QuorateError } from '../base/errors.ts'
+import type { NodeReply, NodeRequest } from '../model/request.ts'
+import type { NodeStatus } from '../model/status.ts'
+import type { EventSink, NodeEvent, SnapshotFile, SnapshotPort } from '../node/ports.ts'
+import type { FaultCommand, LostTransactions, NodeService } from '../server/service.ts'
+import { listLostFiles, lostFolder, readLostFile } from '../store/lost-file.ts'
+import { describeLost, replayPrograms } from '../store/lost-replay.ts'
+
+export interface FaceOptions {
+  /** Path of the database. */
+  readonly file: string
+  readonly allowFaults: boolean
+  readonly request: (request: NodeRequest, done: (reply: NodeReply) => void) => void
+  readonly status: () => NodeStatus
+  readonly meet: (promise: string | null) => unknown
+  readonly snapshots: () => SnapshotPort
+  readonly cut: (names: ReadonlySet<string>) => void
+}
+
+const REPLAY_TIMEOUT_MS = 30_000
+
+export class NodeFace implements NodeService, EventSink {
+  readonly #options: FaceOptions
+  readonly #listeners = new Set<(event: NodeEvent) => void>()
+  readonly lost: LostTransactions
+  readonly fault?: (command: FaultCommand) => void
+
+  constructor(options: FaceOptions) {
+    this.#options = options
+    this.lost = {
+      list: async () => listLostFiles(options.file).map((path) => summary(path)),
+      show: async (file) => describeLost(readLostFile(this.#lostPath(file))),
+      replay: (file) => this.#replay(file),
+    }
+    if (options.allowFaults) this.fault = ({ names }) => options.cut(new Set(names))
+  }
+
+  get lostCount(): number {
+    return listLostFiles(this.#options.file).length
+  }
+
+  emit(event: NodeEvent): void {
+    for (const listener of this.#listeners) listener(event)
+  }
+
+  request(request: NodeRequest): Promise<NodeReply> {
+    return new Promise((resolve) => {
+      this.#options.request(request, (reply) => resolve(reply))
+    })
+  }
+
+  status(): NodeStatus {
+    return this.#options.status()
+  }
+
+  events(listener: (event: NodeEvent) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  meet(promise: string | null): unknown {
+    return this.#options.meet(promise)
+  }
+
+  async snapshotStream(): Promise<Readable> {
+    const snapshots = this.#options.snapshots()
+    const made = await new Promise<SnapshotFile>((resolve, reject) => {
+      snapshots.create((reply) => {
+        if ('code' in reply) reject(fromErrorData(reply))
+        else resolve(reply)
+      })
+    })
+    const stream = createReadStream(snapshots.pathOf(made.snapshot))
+    stream.on('close', () => snapshots.release(made.snapshot))
+    return stream
+  }
+
+  #lostPath(file: string): string {
+    const known = listLostFiles(this.#options.file).map((path) => basename(path))
+    if (known.includes(file)) return join(lostFolder(this.#options.file), file)
+    throw new QuorateError('NOT_FOUND', `There is no file ${file} of lost transactions here.`)
+  }
+
+  /** Runs each lost transaction again as a new one; tells which found their rows changed. */
+  async #replay(file: string): Promise<unknown> {
+    let applied = 0
+    const conflicts: unknown[] = []
+    for (const { index, program } of replayPrograms(readLostFile(this.#lostPath(file)))) {
+      const ack = 'majority'
+      const reply = await this.request({ kind: 'write', program, ack, timeoutMs: REPLAY_TIMEOUT_MS })
+      if (reply.kind === 'error') throw fromErrorData(reply.error)
+      if (reply.kind !== 'result') throw new QuorateError('INTERNAL', `Answered ${reply.kind}.`)
+      const failed = reply.result.steps.findIndex((step) => step === null || 'error' in step)
+      if (failed < 0) applied += 1
+      else conflicts.push({ entry: index, step: failed, result: reply.result.steps[failed] })
+    }
+    return { file, applied, conflicts }
+  }
+}
+
+function summary(path: string): unknown {
+  const { head } = readLostFile(path)
+  return { file: basename(path), ...head, at: new Date(head.at).toISOString() }
+}

@@ -1,0 +1,157 @@
+/**
+ * The application thread's end of the line to the thread that runs the node. Everything asked in
+ * one turn travels as one message, and so do the answers.
+ */
+import { type MessagePort, Worker } from 'node:worker_threads'
+import { assert } from '../base/assert.ts'
+import { fromErrorData, QuorateError, toErrorData } from '../base/errors.ts'
+import type { NodeReply, NodeRequest } from '../model/request.ts'
+import type { NodeStatus } from '../model/status.ts'
+import type { NodeOptions } from '../node/options.ts'
+import type { NodeEvent } from '../node/ports.ts'
+import type { ErrorData } from '../base/errors.ts'
+
+export type ToNode =
+  | { readonly kind: 'requests'; readonly requests: readonly (readonly [number, NodeRequest])[] }
+  | { readonly kind: 'status'; readonly id: number }
+  | { readonly kind: 'close' }
+
+export type FromNode =
+  | { readonly kind: 'started'; readonly url: string }
+  | { readonly kind: 'failed'; readonly error: ErrorData }
+  | { readonly kind: 'replies'; readonly replies: readonly (readonly [number, NodeReply])[] }
+  | { readonly kind: 'status'; readonly id: number; readonly status: NodeStatus }
+  | { readonly kind: 'event'; readonly event: NodeEvent }
+  | { readonly kind: 'closed' }
+
+export interface NodeLink {
+  /** Where the node listens. */
+  readonly url: string
+  request(request: NodeRequest): Promise<NodeReply>
+  status(): Promise<NodeStatus>
+  onEvent(listener: (event: NodeEvent) => void): void
+  /** Ends the node in order. */
+  close(): Promise<void>
+}
+
+/** Posts what gathers in one turn together. */
+export function gather<T>(post: (items: readonly T[]) => void): (item: T) => void {
+  let items: T[] = []
+  return (item) => {
+    if (items.push(item) > 1) return
+    queueMicrotask(() => {
+      const all = items
+      items = []
+      post(all)
+    })
+  }
+}
+
+/** Starts a node in a thread of its own; resolves when it serves requests. */
+export async function startNodeThread(options: NodeOptions): Promise<NodeLink> {
+  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
+  const worker = new Worker(new URL(`./node-thread.${extension}`, import.meta.url), {
+    workerData: options,
+    name: `quorate ${options.name}`,
+  })
+  return new ThreadLink(worker).started()
+}
+
+class ThreadLink implements NodeLink {
+  readonly #worker: Worker
+  readonly #send: (message: ToNode) => void
+  readonly #requests = new Map<number, (reply: NodeReply) => void>()
+  readonly #statuses = new Map<number, (status: NodeStatus) => void>()
+  readonly #listeners: ((event: NodeEvent) => void)[] = []
+  readonly #ask: (item: readonly [number, NodeRequest]) => void
+  readonly #started = Promise.withResolvers<void>()
+  readonly #closed = Promise.withResolvers<void>()
+  #lastId = 0
+  #gone: QuorateError | null = null
+  url = ''
+
+  constructor(worker: Worker) {
+    this.#worker = worker
+    this.#send = (message) => (worker as unknown as MessagePort).postMessage(message)
+    this.#ask = gather((requests) => this.#send({ kind: 'requests', requests }))
+    worker.on('message', (message: FromNode) => this.#receive(message))
+    worker.on('error', (error) => this.#end(error))
+    worker.on('exit', () => this.#end(new Error('the node thread ended')))
+  }
+
+  async started(): Promise<NodeLink> {
+    await this.#started.promise
+    return this
+  }
+
+  request(request: NodeRequest): Promise<NodeReply> {
+    if (this.#gone !== null) return Promise.reject(this.#gone)
+    this.#lastId += 1
+    const id = this.#lastId
+    return new Promise((resolve) => {
+      this.#requests.set(id, resolve)
+      this.#ask([id, request])
+    })
+  }
+
+  status(): Promise<NodeStatus> {
+    if (this.#gone !== null) return Promise.reject(this.#gone)
+    this.#lastId += 1
+    const id = this.#lastId
+    return new Promise((resolve) => {
+      this.#statuses.set(id, resolve)
+      this.#send({ kind: 'status', id })
+    })
+  }
+
+  onEvent(listener: (event: NodeEvent) => void): void {
+    this.#listeners.push(listener)
+  }
+
+  async close(): Promise<void> {
+    if (this.#gone !== null) return
+    this.#send({ kind: 'close' })
+    await this.#closed.promise
+  }
+
+  #receive(message: FromNode): void {
+    switch (message.kind) {
+      case 'started':
+        this.url = message.url
+        this.#started.resolve()
+        return
+      case 'failed':
+        this.#started.reject(fromErrorData(message.error))
+        return
+      case 'replies':
+        for (const [id, reply] of message.replies) {
+          const resolve = this.#requests.get(id)
+          assert(resolve !== undefined, () => `reply to request ${id}, which nobody awaits`)
+          this.#requests.delete(id)
+          resolve(reply)
+        }
+        return
+      case 'status':
+        this.#statuses.get(message.id)?.(message.status)
+        this.#statuses.delete(message.id)
+        return
+      case 'event':
+        for (const listener of this.#listeners) listener(message.event)
+        return
+      case 'closed':
+        void this.#worker.terminate()
+    }
+  }
+
+  #end(error: unknown): void {
+    if (this.#gone === null) {
+      const text = error instanceof Error ? error.message : String(error)
+      this.#gone = new QuorateError('NOT_READY', `The node has stopped: ${text}.`)
+    }
+    this.#started.reject(this.#gone)
+    this.#closed.resolve()
+    const reply: NodeReply = { kind: 'error', error: toErrorData(this.#gone) }
+    for (const resolve of this.#requests.values()) resolve(reply)
+    this.#requests.clear()
+  }
+}

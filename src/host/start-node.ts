@@ -1,0 +1,337 @@
+/**
+ * Puts a node together: the driver with its threads, sockets and disks, and the server in front of
+ * it. What decides is elsewhere; this is the wiring, and the order of starting and stopping.
+ */
+import { randomBytes, randomInt } from 'node:crypto'
+import { statSync } from 'node:fs'
+import { crc32 } from 'node:zlib'
+import { present } from '../base/assert.ts'
+import { type NodeId, toLogIndex, toTerm } from '../base/brand.ts'
+import { type ErrorData, fromErrorData, QuorateError } from '../base/errors.ts'
+import { prngFromSeed } from '../base/prng.ts'
+import { RELEASE } from '../base/release.ts'
+import { entryChecksum } from '../model/entry-codec.ts'
+import type { Members } from '../model/members.ts'
+import type { NodeReply, NodeRequest } from '../model/request.ts'
+import type { NodeStatus } from '../model/status.ts'
+import { PEER_PATH, PeerTransport } from '../net/peer-transport.ts'
+import { NodeDriver } from '../node/driver.ts'
+import type { NodeOptions } from '../node/options.ts'
+import type { NodeEvent, StorePort } from '../node/ports.ts'
+import { statusOf } from '../node/status.ts'
+import { createHttpServer, type HttpServer } from '../server/http-server.ts'
+import {
+  drawNodeId,
+  loadHardState,
+  loadIdentity,
+  openFolder,
+  resolveIdentity,
+  saveHardState,
+  saveIdentity,
+} from '../store/hard-state.ts'
+import { openMaintenance, type OpenMaintenance } from '../store/maintenance-port.ts'
+import { openReaders, type OpenReaders } from '../store/reader-port.ts'
+import { resumeInstall } from '../store/snapshot-install.ts'
+import { type OpenStore, openStorePort } from '../store/store-port.ts'
+import type { StoreCommand, StoreReply, StoreState } from '../store/types.ts'
+import { begin, Promises } from './founding.ts'
+import { NodeFace } from './node-face.ts'
+
+/** Length of a tick: elections and heartbeats are counted in them. */
+const TICK_MS = 20
+/** A node that stops as leader waits this long for another to take over. */
+const HANDOVER_MS = 2_000
+
+/** A node at work. */
+export interface RunningNode {
+  /** Where others reach it. */
+  readonly url: string
+  readonly id: NodeId
+  request(request: NodeRequest, done: (reply: NodeReply) => void): void
+  status(): NodeStatus
+  /** @returns a function that ends the subscription */
+  onEvent(listener: (event: NodeEvent) => void): () => void
+  /** Resolves with the reason when the node can't go on by itself. */
+  readonly failed: Promise<ErrorData>
+  /** Hands leadership over, answers what is under way, closes everything. */
+  stop(): Promise<void>
+}
+
+/**
+ * Starts a node and resolves when it belongs to a cluster and answers requests.
+ *
+ * @param signal aborts the wait for admission
+ * @throws QuorateError NOT_ADOPTABLE, FILE_IN_USE, FILE_IS_COPY, NAME_IN_USE, WRONG_CLUSTER,
+ *   BAD_CONFIG, LOG_CORRUPT
+ */
+export async function startNode(
+  options: NodeOptions,
+  signal: AbortSignal = new AbortController().signal,
+): Promise<RunningNode> {
+  const node = new Host(options)
+  try {
+    await node.start(signal)
+  } catch (error) {
+    await node.close()
+    throw error
+  }
+  return node
+}
+
+class Host implements RunningNode {
+  readonly #options: NodeOptions
+  readonly #folder: string
+  readonly #promises: Promises
+  readonly #face: NodeFace
+  readonly #server: HttpServer
+  readonly #prng = prngFromSeed(randomInt(2 ** 32))
+  readonly #failed = Promise.withResolvers<ErrorData>()
+  #id: NodeId
+  #url = ''
+  #store: OpenStore | null = null
+  #readers: OpenReaders | null = null
+  #maintenance: OpenMaintenance | null = null
+  #transport: PeerTransport | null = null
+  #driver: NodeDriver | null = null
+  #timer: NodeJS.Timeout | null = null
+  readonly failed = this.#failed.promise
+
+  constructor(options: NodeOptions) {
+    this.#options = options
+    resumeInstall(options.file)
+    this.#folder = openFolder(options.file)
+    this.#id = loadIdentity(this.#folder)?.id ?? drawNodeId(options.name)
+    this.#promises = new Promises(this.#folder)
+    this.#face = new NodeFace({
+      file: options.file,
+      allowFaults: options.allowFaults,
+      request: (request, done) => this.request(request, done),
+      status: () => this.status(),
+      meet: (promise) => this.#meet(promise),
+      snapshots: () => present(this.#maintenance, () => 'maintenance').snapshots,
+      cut: (names) => this.#transport?.setCut(names),
+    })
+    this.#server = createHttpServer({
+      service: this.#face,
+      token: options.token,
+      defaults: { read: options.read, ack: options.ack },
+      upgrades: {
+        [PEER_PATH]: (request, socket, head) => {
+          if (this.#transport === null) socket.destroy()
+          else this.#transport.accept(request, socket, head)
+        },
+      },
+      onError: (error) => this.#emit('server.error', 'error', { detail: String(error) }),
+    })
+  }
+
+  get id(): NodeId {
+    return this.#id
+  }
+
+  get url(): string {
+    return this.#url
+  }
+
+  async start(signal: AbortSignal): Promise<void> {
+    const { file } = this.#options
+    await this.#listen()
+    this.#store = await openStorePort({ path: file })
+    this.#store.onFatal((error) => this.#fail(error))
+    const state = await this.#belong(this.#store, signal)
+    const store = this.#store
+    this.#readers = await openReaders({ path: file })
+    this.#maintenance = await openMaintenance({
+      path: file,
+      folder: this.#folder,
+      finishCheckpoint: (done) => store.checkpoint(done),
+    })
+    this.#run(state)
+  }
+
+  request(request: NodeRequest, done: (reply: NodeReply) => void): void {
+    const driver = this.#driver
+    if (driver !== null) {
+      driver.request(request, done)
+      return
+    }
+    const detail = `${this.#options.name} does not belong to a cluster yet.`
+    done({ kind: 'error', error: { code: 'NOT_READY', detail } })
+  }
+
+  status(): NodeStatus {
+    const { file, name } = this.#options
+    const identity = { name, id: this.#id, url: this.#url, release: RELEASE }
+    return statusOf(this.#driver, identity, {
+      lostFiles: this.#face.lostCount,
+      foreignWrites: this.#store?.foreignWrites ?? 0,
+      memoryBytes: process.memoryUsage.rss(),
+      databaseBytes: sizeOf(file),
+      walBytes: sizeOf(`${file}-wal`),
+      uptimeMs: Math.round(process.uptime() * 1000),
+    })
+  }
+
+  onEvent(listener: (event: NodeEvent) => void): () => void {
+    return this.#face.events(listener)
+  }
+
+  async stop(): Promise<void> {
+    await this.#handOver()
+    await this.close()
+  }
+
+  /** Closes whatever is open, in the reverse order of opening. */
+  async close(): Promise<void> {
+    this.#driver?.halt()
+    clearInterval(this.#timer ?? undefined)
+    await this.#server.close()
+    this.#transport?.close()
+    await this.#readers?.close()
+    await this.#maintenance?.close()
+    await this.#store?.close()
+  }
+
+  // Starting
+
+  async #listen(): Promise<void> {
+    const { listen, advertise } = this.#options
+    const at = listen.lastIndexOf(':')
+    const host = listen.slice(0, at)
+    const port = await this.#server.listen(host.replace(/^\[|\]$/g, ''), Number(listen.slice(at + 1)))
+    this.#url = advertise ?? `http://${host}:${port}`
+  }
+
+  /** Finds out whose the file is; if nobody's, founds or joins. */
+  async #belong(store: OpenStore, signal: AbortSignal): Promise<StoreState> {
+    const verdict = resolveIdentity(store.state.identity, loadIdentity(this.#folder))
+    if (verdict.kind === 'copy') {
+      const detail = `${verdict.reason} The file says it is node ${verdict.was.node}.`
+      throw new QuorateError('FILE_IS_COPY', detail)
+    }
+    if (verdict.kind === 'member') {
+      this.#id = verdict.id
+      if (loadIdentity(this.#folder)?.cluster == null) saveIdentity(this.#folder, verdict)
+      return store.state
+    }
+    this.#id = verdict.id ?? this.#id
+    saveIdentity(this.#folder, { id: this.#id, cluster: null })
+    const self = { id: this.#id, url: this.#url }
+    const tell = (reason: string): void => this.#emit('join.waiting', 'warn', { reason })
+    const start = await begin(this.#options, self, this.#promises, tell, signal)
+    const members = start.kind === 'found' ? this.#foundingMembers() : start.members
+    const joined = start.kind === 'join'
+    await submit(store.port, {
+      kind: 'found',
+      ticket: 0,
+      identity: { cluster: members.cluster, node: this.#id },
+      base: { term: toTerm(joined ? 0 : 1), index: toLogIndex(joined ? 0 : 1) },
+      members,
+    })
+    saveIdentity(this.#folder, { id: this.#id, cluster: members.cluster })
+    // Read again from the file, so that a fresh node and a restarted one begin alike.
+    await store.close()
+    this.#store = await openStorePort({ path: this.#options.file })
+    this.#store.onFatal((error) => this.#fail(error))
+    return this.#store.state
+  }
+
+  #foundingMembers(): Members {
+    const { name, priority } = this.#options
+    const self = { id: this.#id, name, url: this.#url, role: 'voter', wants: 'voter', priority }
+    return { cluster: randomBytes(8).toString('hex'), members: [self as Members['members'][0]] }
+  }
+
+  #run(state: StoreState): void {
+    const { name, token, electionTimeoutMs, heartbeatMs } = this.#options
+    const identity = present(state.identity, () => 'identity of the file')
+    const store = present(this.#store, () => 'store')
+    const transport = new PeerTransport({
+      id: this.#id,
+      name,
+      cluster: identity.cluster,
+      release: RELEASE,
+      token,
+      checksums: { crc32, entry: entryChecksum },
+      prng: this.#prng.fork(),
+      onMessage: (from, message) => this.#driver?.receive(from, message),
+      onLink: (peer, up) => this.#driver?.link(peer, up),
+      onEvent: (event) => this.#face.emit(event),
+    })
+    this.#transport = transport
+    this.#driver = new NodeDriver(
+      {
+        self: this.#id,
+        name,
+        cluster: identity.cluster,
+        transactionIdleMs: this.#options.transactionIdleMs,
+        retainEntries: this.#options.logRetainEntries,
+        retainBytes: this.#options.logRetainBytes,
+        heartbeatTicks: Math.max(1, Math.round(heartbeatMs / TICK_MS)),
+        electionTicks: Math.max(3, Math.round(electionTimeoutMs / TICK_MS)),
+        session: `${this.#id}/${randomBytes(6).toString('hex')}`,
+      },
+      {
+        store: store.port,
+        reader: present(this.#readers, () => 'readers').port,
+        snapshots: present(this.#maintenance, () => 'maintenance').snapshots,
+        transport,
+        clock: { now: Date.now, monotonic: () => performance.now() },
+        saveHardState: (hardState) => saveHardState(this.#folder, hardState),
+        events: this.#face,
+      },
+      this.#prng.fork(),
+      loadHardState(this.#folder) ?? { term: toTerm(0), vote: null },
+      state,
+    )
+    this.#timer = setInterval(() => this.#driver?.tick(), TICK_MS)
+  }
+
+  #meet(asked: string | null): unknown {
+    const cluster = loadIdentity(this.#folder)?.cluster ?? null
+    const free = cluster === null && this.#options.join.length > 0
+    const promised = asked !== null && free ? this.#promises.make(asked) : this.#promises.to
+    return { id: this.#id, url: this.#url, cluster, promised }
+  }
+
+  // Stopping
+
+  async #handOver(): Promise<void> {
+    const driver = this.#driver
+    if (driver === null || driver.order.role !== 'leader') return
+    const ended = Promise.withResolvers<void>()
+    const unsubscribe = this.#face.events((event) => {
+      if (event.name === 'leader.lost') ended.resolve()
+    })
+    const alone = driver.order.members.members.filter((member) => member.role === 'voter').length < 2
+    driver.stop()
+    const timer = setTimeout(ended.resolve, alone ? 0 : HANDOVER_MS)
+    await ended.promise
+    clearTimeout(timer)
+    unsubscribe()
+  }
+
+  #fail(error: ErrorData): void {
+    this.#driver?.halt()
+    this.#emit('node.failed', 'error', { code: error.code, detail: error.detail })
+    this.#failed.resolve(error)
+  }
+
+  #emit(name: string, level: NodeEvent['level'], facts: NodeEvent['facts']): void {
+    this.#face.emit({ name, level, facts })
+  }
+}
+
+/** One command to a store that no driver uses yet. */
+function submit(port: StorePort, command: StoreCommand): Promise<StoreReply> {
+  return new Promise((resolve, reject) => {
+    port.submit(command, (reply) => {
+      if (reply.kind === 'failed') reject(fromErrorData(reply.error))
+      else resolve(reply)
+    })
+  })
+}
+
+function sizeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0
+}

@@ -1,0 +1,49 @@
+import { equal } from 'node:assert/strict'
+import { test } from 'node:test'
+import { toLogIndex } from '../base/brand.ts'
+import { type CompactionInput, LogSize, planCompaction } from './compactor.ts'
+
+const at = toLogIndex
+
+function input(changes: Partial<CompactionInput>): CompactionInput {
+  return {
+    base: at(0),
+    last: at(1000),
+    applied: at(1000),
+    commit: at(1000),
+    bytes: 1000,
+    retainEntries: 100,
+    retainBytes: 1_000_000,
+    held: [],
+    keepAfter: null,
+    ...changes,
+  }
+}
+
+test('the newest entries are kept', () => {
+  equal(planCompaction(input({})), 900)
+  equal(planCompaction(input({ last: at(120), applied: at(120), commit: at(120) })), null)
+})
+
+test('what is not applied and committed stays', () => {
+  equal(planCompaction(input({ commit: at(50) })), 50)
+  equal(planCompaction(input({ applied: at(0) })), null)
+})
+
+test('a lagging member is waited for, up to a cap', () => {
+  const short = { last: at(350), applied: at(350), commit: at(350), held: [at(40), at(350)] }
+  equal(planCompaction(input(short)), 40)
+  equal(planCompaction(input({ held: [at(40)] })), 900)
+  equal(planCompaction(input({ ...short, bytes: 2_000_000 })), 250)
+})
+
+test('a snapshot on its way keeps what comes after it', () => {
+  equal(planCompaction(input({ keepAfter: at(300) })), 300)
+})
+
+test('the size of the log is known to within a sample', () => {
+  const size = new LogSize()
+  for (let index = 1; index <= 1000; index += 1) size.added(at(index), 10_000)
+  const after = size.after(at(500))
+  equal(after >= 5_000_000 - 600_000 && after <= 5_000_000 + 600_000, true, `${after}`)
+})

@@ -1,0 +1,57 @@
+/** Decides how much of the log may go: what everybody holds, or what is beyond the caps. */
+import type { LogIndex } from '../base/brand.ts'
+import { toLogIndex } from '../base/brand.ts'
+
+/** How many bytes the log holds after an index, from samples taken as it grew. */
+export class LogSize {
+  readonly #samples: { readonly index: LogIndex; readonly total: number }[] = []
+  #total = 0
+
+  /** An entry was logged here. */
+  added(index: LogIndex, bytes: number): void {
+    this.#total += bytes
+    const last = this.#samples.at(-1)
+    if (last === undefined || this.#total - last.total > 256 * 1024) {
+      this.#samples.push({ index, total: this.#total })
+    }
+  }
+
+  /** Bytes after the index, to within a sample; what was logged before the start is not known. */
+  after(index: LogIndex): number {
+    while (this.#samples.length > 1 && (this.#samples[1]?.index ?? 0) <= index) {
+      this.#samples.shift()
+    }
+    return this.#total - (this.#samples[0]?.total ?? this.#total)
+  }
+}
+
+export interface CompactionInput {
+  readonly base: LogIndex
+  readonly last: LogIndex
+  readonly applied: LogIndex
+  readonly commit: LogIndex
+  readonly bytes: number
+  readonly retainEntries: number
+  readonly retainBytes: number
+  /** What members hold, as far as this node knows: leader only. */
+  readonly held: readonly LogIndex[]
+  /** A snapshot on its way needs what comes after it. */
+  readonly keepAfter: LogIndex | null
+}
+
+/** A lagging member is waited for up to this many times `retainEntries`; then it gets a snapshot. */
+const LAGGING_FACTOR = 4
+
+/** Returns the index through which the log may be dropped, or null if it is not worth it. */
+export function planCompaction(input: CompactionInput): LogIndex | null {
+  const { base, last, retainEntries, retainBytes, bytes } = input
+  const count = last - base
+  const tooLarge = bytes > retainBytes
+  if (count <= retainEntries * 1.25 && !tooLarge) return null
+  const keep = tooLarge ? Math.min(retainEntries, Math.ceil(count / 2)) : retainEntries
+  let to = Math.min(last - keep, input.applied, input.commit)
+  const waitForLagging = !tooLarge && count < retainEntries * LAGGING_FACTOR
+  if (waitForLagging) to = Math.min(to, ...input.held)
+  if (input.keepAfter !== null && !tooLarge) to = Math.min(to, input.keepAfter)
+  return to > base ? toLogIndex(to) : null
+}

@@ -1,0 +1,663 @@
+/**
+ * Runs one replica: every input (tick, message, request, what the store did) goes through the order
+ * core, and what the core answers is carried out through the ports. It has no clock, thread, socket
+ * or file of its own, so the simulator runs exactly this.
+ */
+import { assert, unreachable } from '../base/assert.ts'
+import type { LogIndex, NodeId } from '../base/brand.ts'
+import { toLogIndex } from '../base/brand.ts'
+import type { ErrorData } from '../base/errors.ts'
+import { QuorateError, toErrorData } from '../base/errors.ts'
+import { LIMITS } from '../base/limits.ts'
+import type { Prng } from '../base/prng.ts'
+import { LeaderOrder } from '../core/order/leader/leader-order.ts'
+import type {
+  AppendOrder,
+  Effects,
+  HardState,
+  Input,
+  LeaderOrderOptions,
+  LogState,
+  Role,
+} from '../core/order/leader/types.ts'
+import { decodeWriteIds, encodeMembers } from '../model/entry-codec.ts'
+import type { Entry } from '../model/entry.ts'
+import type { Members } from '../model/members.ts'
+import type { PeerMessage } from '../model/message.ts'
+import type { WriteId } from '../model/program.ts'
+import type { NodeReply, NodeRequest, SessionToken } from '../model/request.ts'
+import { decodeRequest, encodeReply } from '../model/request-codec.ts'
+import type { StoreCommand, StoreReply, StoreState } from '../store/types.ts'
+import { Admin } from './admin.ts'
+import { LogSize, planCompaction } from './compactor.ts'
+import type { Context, Counters, DriverOptions } from './context.ts'
+import { refusal } from './context.ts'
+import { EntryCache } from './entry-cache.ts'
+import { Forwarder } from './forwarder.ts'
+import type { NodeEvent, Ports } from './ports.ts'
+import { Reads } from './reads.ts'
+import { SnapshotReceiver, SnapshotSender } from './snapshots.ts'
+import { Verifier } from './verifier.ts'
+import { Waiting } from './waiting.ts'
+import type { NotedWrite } from './write-ids.ts'
+import { WriteIds } from './write-ids.ts'
+import { Writer } from './writer.ts'
+
+const CACHE_BYTES = 32 * 1024 * 1024
+const WRITE_IDS_MAX = 500_000
+/** How much of the log's end is read at start for the ids of writes. */
+const WRITE_IDS_ENTRIES = 20_000
+/** Every so many ticks the slower chores are looked at. */
+const CHORE_TICKS = 10
+
+export type CreateOrder = (
+  options: LeaderOrderOptions,
+  prng: Prng,
+  hardState: HardState,
+  log: LogState,
+) => LeaderOrder
+
+export interface NodeDriverOptions extends DriverOptions {
+  readonly heartbeatTicks: number
+  readonly electionTicks: number
+  /** Names this run of the process among all its runs. */
+  readonly session: string
+  /** For tests that plant faults. */
+  readonly createOrder?: CreateOrder
+}
+
+export class NodeDriver implements Context {
+  readonly options: NodeDriverOptions
+  readonly ports: Ports
+  readonly order: LeaderOrder
+  readonly waiting = new Waiting()
+  readonly writeIds: WriteIds
+  readonly counters: Counters = {
+    writes: 0,
+    reads: 0,
+    batches: 0,
+    elections: 0,
+    snapshotsSent: 0,
+    snapshotsInstalled: 0,
+    takenBack: 0,
+  }
+  readonly #writer: Writer
+  readonly #reads: Reads
+  readonly #forwarder: Forwarder
+  readonly #verifier: Verifier
+  readonly #admin: Admin
+  readonly #sender: SnapshotSender
+  readonly #receiver: SnapshotReceiver
+  readonly #cache = new EntryCache(CACHE_BYTES)
+  readonly #size = new LogSize()
+  readonly #links = new Set<NodeId>()
+  #epoch = 0
+  #ticks = 0
+  #applying = false
+  #installing = false
+  #compacting = false
+  #recalling = false
+  #stopped = false
+  #halted = false
+  #depth = 0
+  /** Answers for callers, given when the state they may look at is whole again. */
+  #outbox: (() => void)[] = []
+  /** Callers that have no answer yet. */
+  readonly #pending = new Set<(reply: NodeReply) => void>()
+  #inputs: Input[] = []
+  #performing = false
+  #members: Members | null = null
+  #was: { role: Role; leader: NodeId | null; term: number } = {
+    role: 'follower',
+    leader: null,
+    term: 0,
+  }
+
+  /** @param state of the store, whose file belongs to a cluster already */
+  constructor(
+    options: NodeDriverOptions,
+    ports: Ports,
+    prng: Prng,
+    hardState: HardState,
+    state: StoreState,
+  ) {
+    this.options = options
+    this.ports = this.#entered(ports)
+    const create: CreateOrder = options.createOrder ?? ((o, p, h, l) => new LeaderOrder(o, p, h, l))
+    const { self, heartbeatTicks, electionTicks } = options
+    this.order = create({ self, heartbeatTicks, electionTicks }, prng, hardState, state.log)
+    this.writeIds = new WriteIds(state.log.last.index, WRITE_IDS_MAX)
+    this.#writer = new Writer(this)
+    this.#reads = new Reads(this)
+    this.#forwarder = new Forwarder(this, options.session, (request, done) => {
+      this.#serve(request, done)
+    })
+    this.#verifier = new Verifier(this, this.#writer, this.#forwarder)
+    this.#admin = new Admin(this, this.#verifier)
+    this.#sender = new SnapshotSender(this)
+    this.#receiver = new SnapshotReceiver(this, (path, done) => this.#install(path, done))
+    this.ports.store.onFlushed((ticket) => this.step({ kind: 'flushed', ticket }))
+    this.#enter(() => {
+      this.#membersChanged()
+      this.#recallWriteIds()
+    })
+  }
+
+  // What comes in from the world
+
+  tick(): void {
+    this.#enter(() => {
+      this.#ticks += 1
+      this.step({ kind: 'tick' })
+      const now = this.now()
+      this.#reads.tick(now)
+      this.#forwarder.tick(now)
+      this.#sender.tick(now)
+      this.#receiver.tick(now)
+      if (this.#ticks % CHORE_TICKS === 0) {
+        this.waiting.expire(now)
+        this.#writer.expire(now)
+        this.#compact()
+      }
+    })
+  }
+
+  receive(from: NodeId, message: PeerMessage): void {
+    this.#enter(() => this.#message(from, message))
+  }
+
+  link(peer: NodeId, up: boolean): void {
+    this.#enter(() => {
+      if (up) this.#links.add(peer)
+      else this.#links.delete(peer)
+      this.step({ kind: 'link', peer, up })
+      if (!up) this.#forwarder.linkDown(peer)
+    })
+  }
+
+  /**
+   * Takes a request from a client, the application or a fellow node.
+   *
+   * @param done is called once; a function of its own for each request
+   */
+  request(request: NodeRequest, done: (reply: NodeReply) => void): void {
+    if (this.#halted) {
+      done(refusal('NOT_READY', 'This node has stopped.'))
+      return
+    }
+    this.#enter(() => {
+      this.#pending.add(done)
+      const reply = (answer: NodeReply): void => {
+        this.#outbox.push(() => {
+          if (this.#pending.delete(done)) done(answer)
+        })
+      }
+      if (this.#stopped) reply(refusal('NOT_READY', 'This node is stopping.'))
+      else this.#route(request, reply)
+    })
+  }
+
+  /** Refuses new requests and hands leadership on; what is under way may end. */
+  stop(): void {
+    this.#enter(() => {
+      this.#stopped = true
+      if (this.order.role === 'leader') {
+        this.step({ kind: 'transfer', id: 0, to: null })
+      }
+    })
+  }
+
+  /** Does nothing any more, whatever comes in: the process is about to end, or must not go on. */
+  halt(): void {
+    this.#halted = true
+    const pending = [...this.#pending]
+    this.#pending.clear()
+    const reply = refusal('UNKNOWN_OUTCOME', 'This node stopped before the answer was known.')
+    for (const done of pending) done(reply)
+  }
+
+  // What the parts need (Context)
+
+  get epoch(): number {
+    return this.#epoch
+  }
+
+  /** The peers that a link is up to. */
+  get links(): ReadonlySet<NodeId> {
+    return this.#links
+  }
+
+  /** The ids of earlier writes are still being read from the log. */
+  get recalling(): boolean {
+    return this.#recalling
+  }
+
+  get queued(): number {
+    return this.#writer.queued
+  }
+
+  /** Leading and able to execute, or following a leader closely enough to serve. */
+  get ready(): boolean {
+    const { order } = this
+    if (this.#installing || this.#stopped) return false
+    if (order.role === 'leader') return order.mayExecute
+    return order.leader !== null && order.last.index > 0 && order.commit > 0
+  }
+
+  now(): number {
+    return this.ports.clock.monotonic()
+  }
+
+  emit(name: string, level: NodeEvent['level'], facts: NodeEvent['facts']): void {
+    this.ports.events.emit({ name, level, facts })
+  }
+
+  token(index: LogIndex): SessionToken {
+    const term = this.order.termAt(index) ?? 0
+    return { cluster: this.options.cluster, term, index }
+  }
+
+  unreachable(): readonly string[] {
+    return this.order.members.members
+      .filter((member) => member.role === 'voter' && member.id !== this.options.self)
+      .filter((member) => !this.#links.has(member.id))
+      .map((member) => member.name)
+  }
+
+  step(input: Input): void {
+    this.#inputs.push(input)
+    if (this.#performing) return
+    this.#performing = true
+    try {
+      for (let head = this.#inputs.shift(); head !== undefined; head = this.#inputs.shift()) {
+        this.#perform(this.order.step(head), head)
+      }
+    } finally {
+      this.#performing = false
+    }
+  }
+
+  // Entering and leaving
+
+  /** Everything from outside comes through here: do it, start what became possible, then answer. */
+  #enter(work: () => void): void {
+    if (this.#halted) return
+    this.#depth += 1
+    try {
+      work()
+      if (this.#depth === 1) this.#pump()
+    } finally {
+      this.#depth -= 1
+    }
+    if (this.#depth > 0) return
+    for (let give = this.#outbox.shift(); give !== undefined; give = this.#outbox.shift()) give()
+  }
+
+  /** The same ports, with every call back coming in through #enter. */
+  #entered(ports: Ports): Ports {
+    const through =
+      <A extends unknown[]>(callback: (...args: A) => void) =>
+      (...args: A): void =>
+        this.#enter(() => callback(...args))
+    const { store, reader, snapshots } = ports
+    return {
+      ...ports,
+      store: {
+        submit: (command, done) => store.submit(command, through(done)),
+        onFlushed: (listener) => store.onFlushed(through(listener)),
+      },
+      reader: {
+        reopen: () => reader.reopen(),
+        read: (program, timeoutMs, done) => reader.read(program, timeoutMs, through(done)),
+        verify: (pinned, done) => reader.verify(through(pinned), through(done)),
+      },
+      snapshots: {
+        create: (done) => snapshots.create(through(done)),
+        readChunk: (snapshot, offset, done) => snapshots.readChunk(snapshot, offset, through(done)),
+        release: (snapshot) => snapshots.release(snapshot),
+        resumeAt: (snapshot, digest, done) => snapshots.resumeAt(snapshot, digest, through(done)),
+        writeChunk: (snapshot, offset, data, done) =>
+          snapshots.writeChunk(snapshot, offset, data, through(done)),
+        finish: (snapshot, bytes, digest, done) =>
+          snapshots.finish(snapshot, bytes, digest, through(done)),
+      },
+    }
+  }
+
+  #pump(): void {
+    this.#apply()
+    this.#writer.pump()
+  }
+
+  // Requests
+
+  #route(request: NodeRequest, done: (reply: NodeReply) => void): void {
+    if (request.kind === 'read') {
+      const deadline = this.now() + request.timeoutMs
+      this.#reads.start({ ...request, deadline, done })
+    } else if (request.kind === 'admin' && request.command.kind === 'verified') {
+      this.#serve(request, done)
+    } else if (this.order.role === 'leader' && !this.#recalling) {
+      this.#serve(request, done)
+    } else {
+      this.#forwarder.start(request, done)
+    }
+  }
+
+  /** Answers a request that this node is meant to answer itself. */
+  #serve(request: NodeRequest, done: (reply: NodeReply) => void): void {
+    const deadline = this.now() + request.timeoutMs
+    const reroute = (): void => {
+      const timeoutMs = Math.max(1, deadline - this.now())
+      this.#route({ ...request, timeoutMs }, done)
+    }
+    switch (request.kind) {
+      case 'read':
+        this.#reads.start({ ...request, deadline, done })
+        return
+      case 'write': {
+        const { program, ack } = request
+        this.#writer.enqueue({ kind: 'program', program, ack, deadline, done, reroute })
+        return
+      }
+      case 'stream': {
+        const { stream, open, program, end, ack } = request
+        const job = { stream, open, program, end, ack, deadline, done, reroute }
+        this.#writer.enqueue({ kind: 'stream', ...job })
+        return
+      }
+      case 'admin':
+        this.#admin.run(request.command, deadline, done)
+        return
+      default:
+        unreachable(request)
+    }
+  }
+
+  #forwarded(from: NodeId, id: number, body: Uint8Array): void {
+    const done = (reply: NodeReply): void => {
+      const message = { kind: 'forwardReply', id, body: encodeReply(reply) } as const
+      this.ports.transport.send(from, message)
+    }
+    const request = decoded(body)
+    if (request instanceof QuorateError) {
+      done({ kind: 'error', error: toErrorData(request) })
+      return
+    }
+    const anywhere = request.kind === 'admin' && request.command.kind === 'verified'
+    const leads = this.order.role === 'leader' && !this.#recalling
+    if (anywhere || leads) this.#serve(request, done)
+    else done(refusal('NO_LEADER', `${this.options.name} is not the leader.`))
+  }
+
+  #message(from: NodeId, message: PeerMessage): void {
+    switch (message.kind) {
+      case 'forward':
+        this.#forwarded(from, message.id, message.body)
+        return
+      case 'forwardReply':
+        this.#forwarder.reply(from, message.id, message.body)
+        return
+      case 'snapshotOffer':
+        if (!this.#installing) this.#receiver.offer(from, message)
+        return
+      case 'snapshotChunk':
+        this.#receiver.chunk(from, message)
+        return
+      case 'snapshotFetch':
+        this.#sender.fetch(from, message)
+        return
+      case 'snapshotDone':
+        this.#sender.done(from, message)
+        return
+      default:
+        // While the file is replaced the core's picture of the log is about to be void.
+        if (!this.#installing) this.step({ kind: 'message', from, message })
+    }
+  }
+
+  // Effects of the core
+
+  #perform(effects: Effects, input: Input): void {
+    if (effects.hardState !== null) this.ports.saveHardState(effects.hardState)
+    if (effects.truncate !== null) this.#truncate(effects.truncate, effects.ticket)
+    if (effects.append.length > 0) this.#append(effects.append, effects.ticket)
+    if (input.kind === 'executed' && input.entries.length > 0) this.#logged(input.entries)
+    for (const { to, message } of effects.send) {
+      if (message.kind === 'append') this.#sendAppend(to, message)
+      else this.ports.transport.send(to, message)
+    }
+    if (effects.changed) this.#changed()
+    for (const { kind, members } of effects.propose) {
+      assert(kind === 'noop' || kind === 'members', () => `the core may not propose ${kind}`)
+      const body = members === null ? new Uint8Array() : encodeMembers(members)
+      this.#writer.propose(kind, this.order.term, body)
+    }
+    for (const peer of effects.snapshotTo) this.#sender.want(peer)
+    for (const { id, index } of effects.reads) this.#reads.confirmed(id, index)
+    for (const { id, error } of effects.replies) this.#admin.ended(id, error)
+    this.waiting.check(this.order)
+    if (this.order.members !== this.#members) this.#membersChanged()
+  }
+
+  #submit(command: StoreCommand, done: (reply: StoreReply) => void): void {
+    this.ports.store.submit(command, (reply) => {
+      if (reply.kind !== 'failed') {
+        done(reply)
+        return
+      }
+      // These can fail only by a broken disk or our own mistake: going on would make it worse.
+      const { code, detail } = reply.error
+      this.emit('node.halted', 'error', { command: command.kind, code, detail })
+      this.halt()
+    })
+  }
+
+  #append(entries: readonly Entry[], ticket: number | null): void {
+    assert(ticket !== null, () => 'append without a ticket')
+    this.#submit({ kind: 'append', ticket, entries }, () => {})
+    for (const entry of entries) if (entry.kind === 'verify') this.#verifier.marked(entry.index)
+    this.#logged(entries)
+    for (const entry of entries) {
+      for (const id of writeIdsOf(entry)) this.writeIds.note(id, entry.index)
+    }
+  }
+
+  /** Entries are in the log, ours or the leader's. */
+  #logged(entries: readonly Entry[]): void {
+    this.#cache.add(entries)
+    for (const entry of entries) this.#size.added(entry.index, entry.body.byteLength)
+  }
+
+  #truncate(to: LogIndex, ticket: number | null): void {
+    assert(ticket !== null, () => 'truncate without a ticket')
+    this.#epoch += 1
+    this.#cache.truncate(to)
+    this.writeIds.truncate(to)
+    this.#verifier.truncate(to)
+    this.waiting.truncate(to)
+    this.#submit({ kind: 'truncate', ticket, to, at: this.ports.clock.now() }, (reply) => {
+      assert(reply.kind === 'truncated', () => `the store answered ${reply.kind} to truncate`)
+      if (reply.lost === null) return
+      this.counters.takenBack += reply.lost.transactions
+      this.emit('tail.takenBack', 'warn', {
+        transactions: reply.lost.transactions,
+        first: reply.lost.first.index,
+        last: reply.lost.last.index,
+        file: reply.lost.file,
+      })
+    })
+  }
+
+  /** Fills an append with its entries, from memory or else from the store. */
+  #sendAppend(to: NodeId, order: AppendOrder): void {
+    const { first, last, term, prev, commit, round } = order
+    const send = (entries: readonly Entry[]): void => {
+      const message = { kind: 'append', term, prev, entries, commit, round } as const
+      this.ports.transport.send(to, message)
+    }
+    if (last < first) {
+      send([])
+      return
+    }
+    const cached = this.#cache.slice(first, last, LIMITS.appendBytesMax)
+    if (cached !== null) {
+      send(cached)
+      return
+    }
+    const command = { kind: 'read', from: first, to: last, bytesMax: LIMITS.appendBytesMax } as const
+    this.ports.store.submit(command, (reply) => {
+      // Compacted or cut off meanwhile: the core finds out by the missing answer.
+      if (reply.kind !== 'entries' || reply.entries[0]?.index !== first) return
+      if (this.order.role === 'leader' && this.order.term === term) send(reply.entries)
+    })
+  }
+
+  #changed(): void {
+    const { role, leader, term } = this.order
+    const was = this.#was
+    this.#was = { role, leader, term }
+    if (was.role === 'leader' && role !== 'leader') {
+      this.#writer.leadershipLost()
+      this.#sender.leadershipLost()
+      this.emit('leader.lost', 'warn', { term: was.term })
+    }
+    if (was.role !== 'leader' && role === 'leader') {
+      this.counters.elections += 1
+      this.emit('leader.elected', 'info', { term, name: this.options.name })
+    } else if (leader !== was.leader && leader !== null) {
+      this.emit('leader.following', 'info', { term, leader })
+    }
+    this.#forwarder.leaderChanged()
+  }
+
+  #membersChanged(): void {
+    this.#members = this.order.members
+    const peers = this.#members.members
+      .filter((member) => member.id !== this.options.self)
+      .map(({ id, url }) => ({ id, url }))
+    this.ports.transport.setPeers(peers)
+    this.emit('members.changed', 'info', {
+      voters: this.#members.members.filter((member) => member.role === 'voter').length,
+      members: this.#members.members.length,
+    })
+  }
+
+  // Chores
+
+  #apply(): void {
+    const { order } = this
+    if (this.#applying || this.#installing || this.#verifier.pinning) return
+    if (order.commit <= order.applied) return
+    this.#applying = true
+    this.#submit({ kind: 'apply', to: order.commit }, (reply) => {
+      this.#applying = false
+      assert(reply.kind === 'applied', () => `the store answered ${reply.kind} to apply`)
+      if (reply.index > this.order.applied) this.step({ kind: 'applied', index: reply.index })
+      this.#verifier.applied(reply.index)
+      this.#reads.applied()
+    })
+  }
+
+  #install(path: string, done: (error: ErrorData | null) => void): void {
+    if (this.#writer.busy) {
+      done({ code: 'NOT_READY', detail: 'A statement of a lost leadership is still running.' })
+      return
+    }
+    this.#installing = true
+    const ticket = this.order.nextTicket()
+    this.ports.store.submit({ kind: 'install', ticket, path }, (reply) => {
+      this.#installing = false
+      if (reply.kind === 'failed') {
+        done(reply.error)
+        return
+      }
+      assert(reply.kind === 'installed', () => `the store answered ${reply.kind} to install`)
+      this.#epoch += 1
+      this.#cache.clear()
+      this.writeIds.reset(reply.state.log.last.index)
+      this.waiting.abandon()
+      this.ports.reader.reopen()
+      this.step({ kind: 'installed', log: reply.state.log })
+      this.#reads.applied()
+      this.#recallWriteIds()
+      this.emit('snapshot.installed', 'info', { index: reply.state.log.last.index })
+      done(null)
+    })
+  }
+
+  #compact(): void {
+    const { order, options } = this
+    if (this.#compacting || this.#installing) return
+    const to = planCompaction({
+      base: order.base.index,
+      last: order.last.index,
+      applied: order.applied,
+      commit: order.commit,
+      bytes: this.#size.after(order.base.index),
+      retainEntries: options.retainEntries,
+      retainBytes: options.retainBytes,
+      held: order.role === 'leader' ? [...order.progress.values()].map((peer) => peer.match) : [],
+      keepAfter: this.#sender.keepAfter,
+    })
+    if (to === null) return
+    const term = order.termAt(to)
+    if (term === null) return
+    this.#compacting = true
+    this.#submit({ kind: 'compact', ticket: order.nextTicket(), to }, () => {
+      this.#compacting = false
+      this.step({ kind: 'compacted', base: { index: to, term } })
+    })
+  }
+
+  /**
+   * Reads the newest part of the log again for the ids of writes. Until that is done no numbered
+   * write is taken: it could be one that has run.
+   */
+  #recallWriteIds(): void {
+    const { base, last } = this.order
+    const from = toLogIndex(Math.max(base.index, last.index - WRITE_IDS_ENTRIES))
+    this.writeIds.reset(last.index)
+    this.#recalling = from < last.index
+    const found: NotedWrite[] = []
+    const { epoch } = this
+    const readOn = (after: LogIndex): void => {
+      if (after >= last.index) {
+        this.writeIds.recall(from, found)
+        this.#recalling = false
+        return
+      }
+      const first = toLogIndex(after + 1)
+      const range = { from: first, to: last.index, bytesMax: LIMITS.appendBytesMax }
+      this.ports.store.submit({ kind: 'read', ...range }, (reply) => {
+        if (this.epoch !== epoch) {
+          this.#recallWriteIds()
+          return
+        }
+        const entries = reply.kind === 'entries' ? reply.entries : []
+        for (const entry of entries) {
+          for (const { session, number } of writeIdsOf(entry)) {
+            found.push({ session, number, index: entry.index })
+          }
+        }
+        // Compacted meanwhile: what is left counts from there.
+        readOn(entries.at(-1)?.index ?? last.index)
+      })
+    }
+    if (this.#recalling) readOn(from)
+  }
+}
+
+/** A fellow node's request, or why it can't be read: a malformed one stops nobody. */
+function decoded(body: Uint8Array): NodeRequest | QuorateError {
+  try {
+    return decodeRequest(body)
+  } catch (error) {
+    if (error instanceof QuorateError) return error
+    throw error
+  }
+}
+
+function writeIdsOf(entry: Entry): readonly WriteId[] {
+  return entry.kind === 'data' || entry.kind === 'schema' ? decodeWriteIds(entry.body) : []
+}

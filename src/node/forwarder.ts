@@ -1,0 +1,188 @@
+/**
+ * Hands requests on to the leader and brings the answers back. A write carries an id, so that it
+ * can be sent again to the next leader when the first one died with the answer.
+ */
+import { assert } from '../base/assert.ts'
+import type { NodeId } from '../base/brand.ts'
+import { ERRORS } from '../base/errors.ts'
+import { firstKeyword } from '../model/sql-tokens.ts'
+import type { Context } from './context.ts'
+import { refusal } from './context.ts'
+import type { NodeReply, NodeRequest } from '../model/request.ts'
+import { decodeReply, encodeRequest } from '../model/request-codec.ts'
+
+interface Errand {
+  request: NodeRequest
+  /** Monotonic ms. */
+  readonly deadline: number
+  readonly done: (reply: NodeReply) => void
+  /** It may have taken effect somewhere. */
+  sent: boolean
+  /** Where its answer is awaited from; null: waiting for a leader. */
+  to: NodeId | null
+  /** Monotonic ms of the last sending. */
+  sentAt: number
+  /** Only this node can answer; no other will do. */
+  readonly only: NodeId | null
+}
+
+/** An unanswered errand that may safely be sent twice is sent again after this long. */
+const RESEND_MS = 1_000
+
+export class Forwarder {
+  readonly #context: Context
+  /** Names this process's writes; a new process is a new session. */
+  readonly #session: string
+  /** This node leads itself now: requests that waited go here. */
+  readonly #serve: (request: NodeRequest, done: (reply: NodeReply) => void) => void
+  readonly #errands = new Map<number, Errand>()
+  #lastId = 0
+  #lastWrite = 0
+
+  constructor(
+    context: Context,
+    session: string,
+    serve: (request: NodeRequest, done: (reply: NodeReply) => void) => void,
+  ) {
+    this.#context = context
+    this.#session = session
+    this.#serve = serve
+  }
+
+  /** Sends a request to the leader, now or as soon as there is one. */
+  start(request: NodeRequest, done: (reply: NodeReply) => void): void {
+    const deadline = this.#context.now() + request.timeoutMs
+    const numbered = this.#numbered(request)
+    this.#add({ request: numbered, deadline, done, sent: false, to: null, sentAt: 0, only: null })
+  }
+
+  /** Asks one particular node. */
+  ask(node: NodeId, request: NodeRequest, done: (reply: NodeReply) => void): void {
+    const deadline = this.#context.now() + request.timeoutMs
+    this.#add({ request, deadline, done, sent: false, to: null, sentAt: 0, only: node })
+  }
+
+  /** A reply to one of our errands. */
+  reply(from: NodeId, id: number, body: Uint8Array): void {
+    const errand = this.#errands.get(id)
+    if (errand === undefined || errand.to !== from) return
+    const reply = decoded(body)
+    if (reply.kind === 'error' && ranNothing(reply.error.code)) {
+      // Not the leader any more, or not yet: try again at the next tick.
+      errand.to = null
+      return
+    }
+    this.#errands.delete(id)
+    errand.done(reply)
+  }
+
+  /** A peer can't answer any more: what was sent to it goes to the next leader. */
+  linkDown(peer: NodeId): void {
+    for (const [id, errand] of this.#errands) {
+      if (errand.to === peer) this.#lost(id, errand)
+    }
+  }
+
+  /** Role, term or leader changed. */
+  leaderChanged(): void {
+    const { leader } = this.#context.order
+    for (const [id, errand] of this.#errands) {
+      if (errand.only !== null) continue
+      if (errand.to !== null && errand.to !== leader) this.#lost(id, errand)
+      if (errand.to === null) this.#send(id, errand)
+    }
+  }
+
+  /** Retries what waits for a leader and ends what has waited too long. */
+  tick(now: number): void {
+    for (const [id, errand] of this.#errands) {
+      if (errand.deadline <= now) this.#expire(id, errand)
+      else if (errand.to === null) this.#send(id, errand)
+      else if (now - errand.sentAt >= RESEND_MS && errand.request.kind !== 'stream') {
+        errand.to = null
+        this.#send(id, errand)
+      }
+    }
+  }
+
+  #add(errand: Errand): void {
+    this.#lastId += 1
+    this.#errands.set(this.#lastId, errand)
+    this.#send(this.#lastId, errand)
+  }
+
+  #numbered(request: NodeRequest): NodeRequest {
+    if (request.kind !== 'write' || request.program.id !== undefined) return request
+    this.#lastWrite += 1
+    const since = this.#context.order.commit
+    const id = { session: this.#session, number: this.#lastWrite, since }
+    return { ...request, program: { ...request.program, id } }
+  }
+
+  #send(id: number, errand: Errand): void {
+    assert(errand.to === null, () => `errand ${id} is already with ${errand.to}`)
+    const { order, options, ports } = this.#context
+    const target = errand.only ?? order.leader
+    if (target === null) return
+    if (target === options.self) {
+      if (this.#context.recalling) return
+      this.#errands.delete(id)
+      this.#serve(this.#remaining(errand), errand.done)
+      return
+    }
+    errand.to = target
+    errand.sent = true
+    errand.sentAt = this.#context.now()
+    const body = encodeRequest(this.#remaining(errand))
+    ports.transport.send(target, { kind: 'forward', id, body })
+  }
+
+  #remaining(errand: Errand): NodeRequest {
+    const timeoutMs = Math.max(1, Math.round(errand.deadline - this.#context.now()))
+    return { ...errand.request, timeoutMs }
+  }
+
+  #lost(id: number, errand: Errand): void {
+    errand.to = null
+    const { request } = errand
+    if (request.kind !== 'stream') return
+    this.#errands.delete(id)
+    if (request.program === null) {
+      errand.done(refusal('TRANSACTION_CLOSED', 'The leader that held the transaction is gone.'))
+      return
+    }
+    const commits = request.program.steps.some((step) =>
+      ['COMMIT', 'END', 'RELEASE'].includes(firstKeyword(step.statement.sql)),
+    )
+    const mayHaveCommitted = commits || !request.open
+    errand.done(
+      mayHaveCommitted
+        ? refusal('UNKNOWN_OUTCOME', 'The leader was lost while it ran the transaction.')
+        : refusal('TRANSACTION_CLOSED', 'The leader that held the transaction is gone.'),
+    )
+  }
+
+  #expire(id: number, errand: Errand): void {
+    this.#errands.delete(id)
+    const writes = errand.request.kind === 'write' || errand.request.kind === 'stream'
+    if (errand.sent && writes) {
+      errand.done(refusal('UNKNOWN_OUTCOME', 'The leader did not answer in time.'))
+    } else {
+      errand.done(refusal('NO_LEADER', 'No leader could be reached in time.'))
+    }
+  }
+}
+
+/** The node that answered this did nothing with the request, and another may do it. */
+function ranNothing(code: keyof typeof ERRORS): boolean {
+  return code === 'NO_LEADER' || code === 'NOT_READY'
+}
+
+/** What the other node answered; if that can't be read, nothing is known of what it did. */
+function decoded(body: Uint8Array): NodeReply {
+  try {
+    return decodeReply(body)
+  } catch (error) {
+    return refusal('UNKNOWN_OUTCOME', `The leader's answer is unreadable: ${String(error)}.`)
+  }
+}

@@ -1,0 +1,80 @@
+/**
+ * What a call over HTTP asks for beside its statements: levels, deadline, session, the name of a
+ * write. In headers or, where a client lets its user set nothing but the URL, in the query.
+ */
+import type { IncomingHttpHeaders } from 'node:http'
+import { QuorateError } from '../base/errors.ts'
+import { bad, oneOf, whole } from '../model/fields.ts'
+import type { WriteId } from '../model/program.ts'
+import { type AckLevel, READ_LEVELS, type ReadLevel, type SessionToken } from '../model/request.ts'
+import { ackLevel } from '../model/request-codec.ts'
+import { decodeToken } from '../model/token.ts'
+
+export interface CallOptions {
+  readonly read: ReadLevel
+  readonly ack: AckLevel
+  readonly timeoutMs: number
+  /** What the caller has seen; null: nothing that it told us. */
+  readonly token: SessionToken | null
+  /**
+   * The name of the one write that the call holds, null if it has none. Throws BAD_REQUEST when
+   * asked again: two writes under one name would make the second a retry of the first.
+   */
+  readonly takeWriteId: () => WriteId | null
+}
+
+export type CallDefaults = Pick<CallOptions, 'read' | 'ack' | 'timeoutMs'>
+
+const TIMEOUT_MS_MAX = 3_600_000
+
+/** Throws BAD_REQUEST that names the header or query parameter. */
+export function callOptions(
+  url: string,
+  headers: IncomingHttpHeaders,
+  defaults: CallDefaults,
+): CallOptions {
+  const query = queryOf(url)
+  const read = headers['quorate-read'] ?? query?.get('read')
+  const ack = headers['quorate-ack'] ?? query?.get('ack')
+  const timeout = headers['quorate-timeout-ms'] ?? query?.get('timeout')
+  const token = headers['quorate-session']
+  const write = headers['quorate-write']
+  return {
+    read: read ? oneOf(read, 'read', READ_LEVELS) : defaults.read,
+    ack: ack ? ackOf(String(ack)) : defaults.ack,
+    timeoutMs: timeout ? timeoutOf(String(timeout)) : defaults.timeoutMs,
+    token: typeof token === 'string' && token !== '' ? decodeToken(token) : null,
+    takeWriteId: write === undefined ? () => null : once(writeId(String(write))),
+  }
+}
+
+function queryOf(url: string): URLSearchParams | null {
+  const at = url.indexOf('?')
+  return at < 0 ? null : new URLSearchParams(url.slice(at + 1))
+}
+
+function ackOf(text: string): AckLevel {
+  return ackLevel(/^\d+$/.test(text) ? Number(text) : text)
+}
+
+function timeoutOf(text: string): number {
+  const ms = Number(text)
+  if (ms > 0 && ms <= TIMEOUT_MS_MAX) return ms
+  throw bad('quorate-timeout-ms', `a time from 1 to ${TIMEOUT_MS_MAX}`, text)
+}
+
+function once(id: WriteId): () => WriteId {
+  let taken = false
+  return () => {
+    if (taken) throw new QuorateError('BAD_REQUEST', 'quorate-write names one write, not several.')
+    taken = true
+    return id
+  }
+}
+
+/** `session:number:since`; a session's name holds no colon. */
+function writeId(text: string): WriteId {
+  const [, session, number, since] = /^([^:]{1,100}):(\d+):(\d+)$/.exec(text) ?? []
+  if (session === undefined) throw bad('quorate-write', 'session:number:since', text)
+  return { session, number: whole(Number(number), 'number'), since: whole(Number(since), 'since') }
+}

@@ -1,0 +1,294 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { request as httpRequest } from 'node:http'
+import { test } from 'node:test'
+import { decodeToken, encodeToken } from '../../model/token.ts'
+import { type Started, start } from '../testing/start.ts'
+
+const execute = (sql: string) => ({ type: 'execute', stmt: { sql } })
+const CLOSE = { type: 'close' }
+
+async function pipeline(
+  server: Started,
+  requests: readonly object[],
+  baton: string | null = null,
+  headers: Record<string, string> = {},
+) {
+  return server.post('/v3/pipeline', { baton, requests }, headers)
+}
+
+test('the shape of an answer is exactly that of the specification', async (t) => {
+  const server = await start(t)
+  const requests = [execute("SELECT 1 AS a, x'ff' AS b, 'c'"), execute('nonsense'), CLOSE]
+  const { json, headers } = await pipeline(server, requests)
+  assert.equal(headers.get('content-type'), 'application/json')
+  const session = headers.get('quorate-session')
+  assert.deepEqual(json, {
+    baton: null,
+    base_url: null,
+    results: [
+      {
+        type: 'ok',
+        response: {
+          type: 'execute',
+          result: {
+            cols: [
+              { name: 'a', decltype: null },
+              { name: 'b', decltype: null },
+              { name: "'c'", decltype: null },
+            ],
+            rows: [
+              [
+                { type: 'integer', value: '1' },
+                { type: 'blob', base64: '/w==' },
+                { type: 'text', value: 'c' },
+              ],
+            ],
+            affected_row_count: 0,
+            last_insert_rowid: null,
+            replication_index: session,
+          },
+        },
+      },
+      {
+        type: 'error',
+        error: {
+          message: 'near "nonsense": syntax error.',
+          code: 'SQLITE_ERROR',
+          facts: { sqlite: 'SQLITE_ERROR' },
+        },
+      },
+      { type: 'ok', response: { type: 'close' } },
+    ],
+  })
+})
+
+test('the body counts, whatever its content type, and without one', async (t) => {
+  const server = await start(t)
+  const body = JSON.stringify({ requests: [execute('SELECT 1'), CLOSE] })
+  for (const type of ['text/plain', 'application/json; charset=utf-8', 'image/png']) {
+    const { status } = await server.post('/v2/pipeline', body, { 'content-type': type })
+    assert.equal(status, 200, type)
+  }
+  const { port } = new URL(server.url)
+  const bare = httpRequest({ port, host: '127.0.0.1', path: '/v3/pipeline', method: 'POST' })
+  bare.end(body)
+  const [response] = await once(bare, 'response')
+  response.resume()
+  assert.equal(response.statusCode, 200)
+})
+
+test('base64 with and without padding, infinities, and the end of the integers', async (t) => {
+  const server = await start(t)
+  const args = [
+    { type: 'blob', base64: 'AQ' },
+    { type: 'blob', base64: 'AQ==' },
+    { type: 'integer', value: '-9223372036854775808' },
+  ]
+  const stmt = { sql: 'SELECT ?, ?, ?, 9e999, -9e999', args }
+  const { text } = await pipeline(server, [{ type: 'execute', stmt }, CLOSE])
+  const [row] = JSON.parse(text).results[0].response.result.rows
+  assert.deepEqual(row, [
+    { type: 'blob', base64: 'AQ==' },
+    { type: 'blob', base64: 'AQ==' },
+    { type: 'integer', value: '-9223372036854775808' },
+    { type: 'float', value: Number.POSITIVE_INFINITY },
+    { type: 'float', value: Number.NEGATIVE_INFINITY },
+  ])
+})
+
+test('each baton works once; forged, old and foreign ones are refused', async (t) => {
+  const server = await start(t)
+  const first = (await pipeline(server, [execute('BEGIN')])).json.baton
+  const second = (await pipeline(server, [execute('SELECT 1')], first)).json.baton
+  assert.notEqual(first, second)
+  const again = await pipeline(server, [execute('SELECT 1')], first)
+  assert.equal(again.status, 400)
+  assert.equal(again.headers.get('content-type'), 'text/plain')
+  assert.equal(again.text, 'Received a baton that has already been used')
+  const forged = `${second.startsWith('A') ? 'B' : 'A'}${second.slice(1)}`
+  for (const baton of [forged, 'nonsense', '']) {
+    const { status, text } = await pipeline(server, [CLOSE], baton)
+    assert.deepEqual([status, text], [400, 'Received an invalid baton'])
+  }
+  const last = await pipeline(server, [CLOSE], second)
+  assert.equal(last.json.baton, null)
+  assert.equal((await pipeline(server, [CLOSE], second)).text, 'Received an invalid baton')
+  assert.equal(server.node.owner, null)
+})
+
+test('a stream that nobody uses expires and is rolled back', async (t) => {
+  const server = await start(t, { streamIdleMs: 5 })
+  server.node.db.exec('CREATE TABLE t (id INTEGER PRIMARY KEY)')
+  const opened = await pipeline(server, [execute('BEGIN'), execute('INSERT INTO t VALUES (1)')])
+  // Waits for the end of the transaction, which only the expiry brings.
+  await pipeline(server, [execute('INSERT INTO t VALUES (2)'), CLOSE])
+  const { status, headers, json } = await pipeline(server, [CLOSE], opened.json.baton)
+  assert.equal(status, 400)
+  assert.equal(headers.get('content-type'), 'application/json')
+  assert.equal(json.code, 'STREAM_EXPIRED')
+  assert.deepEqual(server.node.db.prepare('SELECT id FROM t').all().length, 1)
+})
+
+test('what breaks the protocol is a 400 in plain text and ends the stream', async (t) => {
+  const server = await start(t)
+  const cases: readonly (readonly [unknown, RegExp])[] = [
+    ['{', /not JSON/],
+    [[], /not an object/],
+    [{ requests: 1 }, /requests is not a list/],
+    [{ requests: [{ type: 'fly' }] }, /request.type/],
+    [{ requests: [{ type: 'execute', stmt: { sql: 'a', sql_id: 1 } }] }, /exactly one of/],
+    [{ requests: [{ type: 'execute', stmt: {} }] }, /exactly one of/],
+    [{ requests: [{ type: 'execute', stmt: { sql_id: 7 } }] }, /sql_id is not a stored one: 7/],
+    [{ requests: [CLOSE, CLOSE] }, /was closed/],
+    [{ requests: [{ type: 'store_sql', sql_id: 2 ** 31, sql: '' }] }, /32-bit/],
+    [{ requests: [store(1), store(1)] }, /sql_id is not a new one/],
+    [{ requests: [batch({ type: 'ok', step: 0 })] }, /before step 0/],
+    [{ requests: [batch({ type: 'not' })] }, /condition/],
+    [{ requests: [batch(deep(200))] }, /deep/],
+    [{ requests: [args({ type: 'integer', value: '1.5' })] }, /64-bit integer/],
+    [{ requests: [args({ type: 'integer', value: '9223372036854775808' })] }, /64-bit integer/],
+    [{ requests: [args({ type: 'blob', base64: '*' })] }, /base64/],
+    [{ requests: [args({ type: 'float', value: '1' })] }, /a number/],
+    [{ requests: [args(null)] }, /an object/],
+  ]
+  for (const [body, expected] of cases) {
+    const { status, headers, text } = await server.post('/v3/pipeline', body)
+    assert.equal(status, 400, text)
+    assert.equal(headers.get('content-type'), 'text/plain')
+    assert.match(text, expected)
+  }
+  const opened = await pipeline(server, [execute('BEGIN')])
+  await pipeline(server, [{ type: 'fly' }], opened.json.baton)
+  await pipeline(server, [execute('SELECT 1'), CLOSE])
+  assert.equal(server.node.owner, null)
+})
+
+const store = (sqlId: number) => ({ type: 'store_sql', sql_id: sqlId, sql: 'SELECT 1' })
+const args = (value: unknown) => ({ type: 'execute', stmt: { sql: 'SELECT ?', args: [value] } })
+const batch = (condition: object) => ({
+  type: 'batch',
+  batch: { steps: [{ stmt: { sql: 'SELECT 1' }, condition }] },
+})
+const deep = (levels: number): object =>
+  levels === 0 ? { type: 'is_autocommit' } : { type: 'not', cond: deep(levels - 1) }
+
+test('version 2 knows neither get_autocommit nor its condition', async (t) => {
+  const server = await start(t)
+  for (const request of [{ type: 'get_autocommit' }, batch({ type: 'is_autocommit' })]) {
+    assert.equal((await server.post('/v2/pipeline', { requests: [request] })).status, 400)
+    assert.equal((await server.post('/v3/pipeline', { requests: [request] })).status, 200)
+  }
+})
+
+test('get_autocommit follows the transaction', async (t) => {
+  const server = await start(t)
+  const ask = { type: 'get_autocommit' }
+  const requests = [ask, execute('BEGIN'), ask, execute('COMMIT'), ask, CLOSE]
+  const { json } = await pipeline(server, requests)
+  const flags = [0, 2, 4].map((at) => json.results[at].response.is_autocommit)
+  assert.deepEqual(flags, [true, false, true])
+})
+
+test('batch conditions decide, and skipped steps have neither result nor error', async (t) => {
+  const server = await start(t)
+  const steps = [
+    { stmt: { sql: 'SELECT nothing' } },
+    { stmt: { sql: 'SELECT 1' }, condition: { type: 'ok', step: 0 } },
+    { stmt: { sql: 'SELECT 2' }, condition: { type: 'error', step: 0 } },
+    {
+      stmt: { sql: 'SELECT 3' },
+      condition: { type: 'or', conds: [{ type: 'ok', step: 1 }, { type: 'is_autocommit' }] },
+    },
+    { stmt: { sql: 'SELECT 4' }, condition: { type: 'or', conds: [] } },
+  ]
+  const { json } = await pipeline(server, [{ type: 'batch', batch: { steps } }, CLOSE])
+  const { step_results: results, step_errors: errors } = json.results[0].response.result
+  const shape = results.map((result: unknown, at: number) =>
+    result ? 'ok' : errors[at] ? 'error' : 'skipped',
+  )
+  assert.deepEqual(shape, ['error', 'skipped', 'ok', 'ok', 'skipped'])
+})
+
+test('a batch that is not closed opens a stream at the leader, and later requests follow', async (t) => {
+  const { node, ...server } = await start(t)
+  const begin = { stmt: { sql: 'BEGIN' } }
+  const { json } = await pipeline({ node, ...server }, [
+    { type: 'batch', batch: { steps: [begin, { stmt: { sql: 'SELECT 1' } }] } },
+    execute('SELECT 2'),
+  ])
+  assert.deepEqual(
+    node.requests.map((request) => request.kind),
+    ['stream', 'stream'],
+  )
+  assert.notEqual(json.baton, null)
+  assert.notEqual(node.owner, null)
+})
+
+test('levels, deadline and the name of a write come from headers or URL', async (t) => {
+  const server = await start(t)
+  const body = { requests: [execute('SELECT 1'), execute('CREATE TABLE t (a)'), CLOSE] }
+  const token = { cluster: 'c1', term: 1, index: 0 }
+  await server.post('/v3/pipeline', body, {
+    'quorate-read': 'strong',
+    'quorate-ack': '2',
+    'quorate-timeout-ms': '77',
+    'quorate-write': 'abc:4:12',
+    'quorate-session': encodeToken(token),
+  })
+  const [read, write] = server.node.requests
+  assert.ok(read?.kind === 'read' && write?.kind === 'write')
+  assert.deepEqual([read.level, read.timeoutMs, read.token], ['strong', 77, token])
+  assert.deepEqual([write.ack, write.timeoutMs], [2, 77])
+  assert.deepEqual(write.program.id, { session: 'abc', number: 4, since: 12 })
+  server.node.requests.length = 0
+  await server.post('/v3/pipeline?read=local&ack=all', { requests: [execute('SELECT 1'), CLOSE] })
+  const [local] = server.node.requests
+  assert.ok(local?.kind === 'read')
+  assert.deepEqual([local.level, local.token], ['local', null])
+  for (const query of ['read=weak', 'ack=0', 'ack=most', 'timeout=-1']) {
+    assert.equal((await server.post(`/v3/pipeline?${query}`, body)).status, 400, query)
+  }
+  const twice = { requests: [execute('DELETE FROM t'), execute('DELETE FROM t'), CLOSE] }
+  const named = await server.post('/v3/pipeline', twice, { 'quorate-write': 'abc:5:12' })
+  assert.match(named.text, /one write/)
+})
+
+test('a stream reads what it wrote: each request carries the token of the one before', async (t) => {
+  const server = await start(t)
+  const { json, headers } = await pipeline(server, [execute('CREATE TABLE t (a)')])
+  await pipeline(server, [execute('SELECT * FROM t')], json.baton)
+  const read = server.node.requests.at(-1)
+  assert.ok(read?.kind === 'read')
+  assert.deepEqual(read.token, decodeToken(headers.get('quorate-session') ?? ''))
+})
+
+test('describe tells parameters, columns and kind without running', async (t) => {
+  const server = await start(t)
+  server.node.db.exec('CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)')
+  const describe = async (sql: string) => {
+    const { json } = await pipeline(server, [{ type: 'describe', sql }, CLOSE])
+    const [{ response, error }] = json.results
+    return response?.result ?? error
+  }
+  assert.deepEqual(await describe('SELECT id, a FROM t WHERE id = :id AND a = ? -- end'), {
+    params: [{ name: ':id' }, { name: null }],
+    cols: [
+      { name: 'id', decltype: 'INTEGER' },
+      { name: 'a', decltype: 'TEXT' },
+    ],
+    is_explain: false,
+    is_readonly: true,
+  })
+  const insert = await describe('INSERT INTO t (a) VALUES (?)')
+  assert.deepEqual([insert.cols, insert.is_readonly], [[], false])
+  assert.equal((await describe('EXPLAIN SELECT 1')).is_explain, true)
+  assert.equal((await describe('SELECT nothing')).code, 'SQLITE_ERROR')
+  assert.equal((await describe('INSERT INTO missing VALUES (1)')).code, 'SQLITE_ERROR')
+  const within = await describe('WITH w AS (SELECT 1) INSERT INTO t (a) SELECT * FROM w')
+  assert.deepEqual([within.cols, within.is_readonly], [[], false])
+  assert.equal((await describe('INSERT INTO t (a) VALUES (1) RETURNING id')).code, 'SQL_REFUSED')
+  assert.equal((await describe('')).code, 'SQL_NO_STATEMENT')
+  assert.equal((await describe('SELECT 1; SELECT 2')).code, 'SQL_MANY_STATEMENTS')
+  assert.equal(server.node.db.prepare('SELECT count(*) AS n FROM t').get()?.['n'], 0)
+})

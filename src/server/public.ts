@@ -1,0 +1,101 @@
+/** What everybody who may use the node may ask about it: is it alive, ready, who leads, what happens. */
+import type { ServerResponse } from 'node:http'
+import type { FastifyInstance } from 'fastify'
+import type { NodeReply, NodeRequest } from '../model/request.ts'
+import { encodeToken } from '../model/token.ts'
+import type { NodeEvent } from '../node/ports.ts'
+import type { Metrics } from './metrics.ts'
+import { send } from './reply.ts'
+import type { NodeService } from './service.ts'
+
+/** Comment lines keep proxies from closing a silent event stream. */
+const KEEP_ALIVE_MS = 15_000
+/** Unsent bytes above which a listener that does not read is dropped. */
+const BACKLOG_BYTES_MAX = 1024 * 1024
+const TOKEN_TIMEOUT_MS = 1000
+
+/** @returns a function that ends all event streams */
+export function addPublicRoutes(
+  app: FastifyInstance,
+  service: NodeService,
+  metrics: Metrics,
+): () => void {
+  app.get('/health', (_request, reply) => send(reply, 200, { ok: true }))
+  app.get('/ready', (_request, reply) => {
+    const { ready, role, leader, alarms } = service.status()
+    send(reply, ready ? 200 : 503, { ready, role, leader, alarms })
+  })
+  app.get('/status', (_request, reply) => send(reply, 200, service.status()))
+  app.get('/topology', async (_request, reply) => {
+    const token = await currentToken(service)
+    send(reply, 200, { ...topologyOf(service), session: token })
+  })
+  app.get('/metrics', async (_request, reply) => {
+    const text = await metrics.text()
+    reply.header('content-type', metrics.contentType).send(text)
+  })
+  return addEvents(app, service)
+}
+
+/** What a client needs for choosing a node. */
+function topologyOf(service: NodeService) {
+  const { cluster, name, leader, term, log, members } = service.status()
+  return {
+    cluster,
+    name,
+    term,
+    leader,
+    position: log.committed,
+    members: members.map(({ name, url, role, leader, connected }) => ({
+      ...{ name, url, role, leader, connected },
+    })),
+  }
+}
+
+const PROBE: NodeRequest = {
+  kind: 'read',
+  program: { atomic: true, steps: [{ statement: { sql: 'SELECT 1' } }] },
+  level: 'session',
+  token: null,
+  timeoutMs: TOKEN_TIMEOUT_MS,
+}
+
+/** The token of a session that has seen what this replica has now; null if it can't tell. */
+async function currentToken(service: NodeService): Promise<string | null> {
+  const reply: NodeReply = await service.request(PROBE)
+  return reply.kind === 'result' ? encodeToken(reply.token) : null
+}
+
+/** Server-sent events: the node's events as they happen. */
+function addEvents(app: FastifyInstance, service: NodeService): () => void {
+  const listeners = new Set<ServerResponse>()
+  app.get('/events', (request, reply) => {
+    reply.hijack()
+    const response = reply.raw
+    response.writeHead(200, {
+      'content-type': 'text/event-stream',
+      'cache-control': 'no-store',
+      'access-control-allow-origin': '*',
+    })
+    const write = (text: string): void => {
+      if (response.writableLength > BACKLOG_BYTES_MAX) response.destroy()
+      else response.write(text)
+    }
+    write(':\n\n')
+    const unsubscribe = service.events((event) => write(encodeEvent(event)))
+    const alive = setInterval(() => write(':\n\n'), KEEP_ALIVE_MS)
+    listeners.add(response)
+    request.raw.on('close', () => {
+      clearInterval(alive)
+      unsubscribe()
+      listeners.delete(response)
+    })
+  })
+  return () => {
+    for (const response of listeners) response.end()
+  }
+}
+
+function encodeEvent(event: NodeEvent): string {
+  return `event: ${event.name}\ndata: ${JSON.stringify(event)}\n\n`
+}

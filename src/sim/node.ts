@@ -1,0 +1,309 @@
+/**
+ * A node of a simulated world: the production driver, order, store and reader on a real file, with
+ * virtual ports around them. It can crash at any step and start again from what its disk kept.
+ */
+import { mkdirSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import type { NodeId } from '../base/brand.ts'
+import { toTerm } from '../base/brand.ts'
+import type { Prng } from '../base/prng.ts'
+import type { HardState, LogState } from '../core/order/leader/types.ts'
+import type { Entry } from '../model/entry.ts'
+import type { NodeReply, NodeRequest } from '../model/request.ts'
+import type { CreateOrder, NodeDriverOptions } from '../node/driver.ts'
+import { NodeDriver } from '../node/driver.ts'
+import type { Ports, StorePort } from '../node/ports.ts'
+import { Reader } from '../store/reader.ts'
+import { Store } from '../store/store.ts'
+import type { StoreCommand, StoreReply } from '../store/types.ts'
+import type { View } from './checkers.ts'
+import { ContentReader } from './content.ts'
+import { checkpointFile, copyDatabase, verifyFile } from './database-file.ts'
+import { SimDisk } from './disk.ts'
+import { NodeLedger } from './ledger.ts'
+import type { SimNetwork } from './network.ts'
+import type { Profile } from './profile.ts'
+import { SimReaderPort } from './reader-port.ts'
+import type { Schedule } from './schedule.ts'
+import { Lifetime } from './schedule.ts'
+import { SimSnapshotPort } from './snapshot-port.ts'
+import type { RunsCommands } from './store-port.ts'
+import { SimStorePort } from './store-port.ts'
+
+/** What a test may replace in a node, to plant a fault in it. */
+export interface Parts {
+  readonly createOrder?: CreateOrder
+  readonly wrapStore?: (store: RunsCommands) => RunsCommands
+  readonly wrapStorePort?: (port: StorePort) => StorePort
+}
+
+/** Told of everything that a node does, as it does it. */
+export interface NodeWatch {
+  ran(node: SimNode, command: StoreCommand, reply: StoreReply): void
+  note(who: string, what: string): void
+}
+
+export interface SimNodeOptions {
+  readonly id: NodeId
+  readonly name: string
+  readonly cluster: string
+  readonly schedule: Schedule
+  readonly network: SimNetwork
+  readonly prng: Prng
+  readonly profile: Profile
+  /** How fast its disk is now. */
+  readonly speed: () => Profile['disk']
+  /** Of this node alone; the database is there already. */
+  readonly file: string
+  readonly parts: Parts
+  readonly watch: NodeWatch
+}
+
+export const TICK_US = 50_000
+const HEARTBEAT_TICKS = 2
+const ELECTION_TICKS = 10
+/** 2026-01-01, so that wall clocks are plausible. */
+const EPOCH_MS = 1_767_225_600_000
+
+/** What there is only while the process runs. */
+interface Running {
+  readonly life: Lifetime
+  readonly store: Store
+  readonly reader: Reader
+  readonly port: SimStorePort
+  driver: NodeDriver
+}
+
+export class SimNode {
+  readonly id: NodeId
+  readonly name: string
+  readonly disk: SimDisk
+  readonly content: ContentReader
+  ledger: NodeLedger
+  /** How far its wall clock is off. */
+  clockOffsetMs: number
+  readonly #options: SimNodeOptions
+  readonly #prng: Prng
+  readonly #tickUs: number
+  #hard: HardState = { term: toTerm(0), vote: null }
+  #running: Running | null = null
+  #runs = 0
+
+  constructor(options: SimNodeOptions) {
+    const { id, name, file, prng, profile } = options
+    this.#options = options
+    this.#prng = prng.fork()
+    this.id = id
+    this.name = name
+    mkdirSync(dirname(file), { recursive: true })
+    this.disk = new SimDisk(file)
+    this.content = new ContentReader(file)
+    this.clockOffsetMs = profile.clockSkewMs === 0 ? 0 : prng.intInclusive(0, profile.clockSkewMs)
+    this.#tickUs = Math.round((TICK_US * prng.intInclusive(90, 110)) / 100)
+    const store = Store.open({ path: file })
+    const { log } = store.state
+    this.ledger = new NodeLedger(id, log, readLog(store, log))
+    this.disk.settled()
+    this.#start(store, log)
+  }
+
+  get up(): boolean {
+    return this.#running !== null
+  }
+
+  get paused(): boolean {
+    return this.#running?.life.paused === true
+  }
+
+  get driver(): NodeDriver | null {
+    return this.#running?.driver ?? null
+  }
+
+  /** For the checkers; null while it is down. */
+  get view(): View | null {
+    if (this.#running === null) return null
+    const { role, term, commit } = this.#running.driver.order
+    return { id: this.id, role, term, commit, ledger: this.ledger }
+  }
+
+  request(request: NodeRequest, done: (reply: NodeReply) => void): void {
+    this.driver?.request(request, done)
+  }
+
+  /** Power off: the disk keeps what it keeps, callers hear nothing. */
+  crash(): void {
+    const running = this.#running
+    if (running === null) return
+    const { network, watch } = this.#options
+    const lost = this.disk.crash(this.#prng)
+    watch.note(this.name, `crash, ${lost} bytes of WAL lost`)
+    running.life.end()
+    this.#running = null
+    network.detach(this.id)
+    this.content.close()
+    running.reader.close()
+    running.store.close()
+    this.disk.restore()
+  }
+
+  /** Starts the process again. Returns the ledger of before. */
+  restart(): NodeLedger {
+    const before = this.ledger
+    const store = Store.open({ path: this.disk.file })
+    this.disk.reopened()
+    const { log } = store.state
+    this.ledger = new NodeLedger(this.id, log, readLog(store, log))
+    this.#options.watch.note(this.name, `restart at ${log.last.index} of term ${log.last.term}`)
+    this.#start(store, log)
+    return before
+  }
+
+  pause(): void {
+    this.#running?.life.pause()
+  }
+
+  resume(): void {
+    if (this.#running !== null) this.#options.schedule.resume(this.#running.life)
+  }
+
+  checkpoint(): void {
+    this.#running?.port.checkpoint()
+  }
+
+  /** Ends for good, without a crash. */
+  close(): void {
+    this.#running?.life.end()
+    this.content.close()
+    this.#running?.reader.close()
+    this.#running?.store.close()
+    this.#running = null
+  }
+
+  #start(store: Store, log: LogState): void {
+    this.#runs += 1
+    const { id, network, parts } = this.#options
+    const life = new Lifetime()
+    const reader = new Reader(this.disk.file)
+    const port = this.#storePort(store, life)
+    const ports = this.#ports({ life, reader, port: parts.wrapStorePort?.(port) ?? port })
+    network.attach({
+      id,
+      life,
+      receive: (from, message) => this.driver?.receive(from, message),
+      link: (peer, up) => this.driver?.link(peer, up),
+    })
+    const state = { identity: store.state.identity, log }
+    const driver = new NodeDriver(this.#driverOptions(), ports, this.#prng.fork(), this.#hard, state)
+    this.#running = { life, store, reader, port, driver }
+    this.#tick(life)
+  }
+
+  #tick(life: Lifetime): void {
+    this.#options.schedule.after(this.#tickUs, life, () => {
+      this.driver?.tick()
+      this.#tick(life)
+    })
+  }
+
+  #driverOptions(): NodeDriverOptions {
+    const { id, name, cluster, profile, parts } = this.#options
+    return {
+      self: id,
+      name,
+      cluster,
+      transactionIdleMs: 1_000,
+      retainEntries: profile.retainEntries,
+      retainBytes: 64 * 1024 * 1024,
+      heartbeatTicks: HEARTBEAT_TICKS,
+      electionTicks: ELECTION_TICKS,
+      session: `${name}:${this.#runs}`,
+      ...(parts.createOrder === undefined ? {} : { createOrder: parts.createOrder }),
+    }
+  }
+
+  #storePort(store: Store, life: Lifetime): SimStorePort {
+    const { schedule, speed, watch, parts } = this.#options
+    const { ledger } = this
+    return new SimStorePort({
+      schedule,
+      life,
+      prng: this.#prng.fork(),
+      speed,
+      store: parts.wrapStore?.(store) ?? store,
+      disk: this.disk,
+      checkpoint: () => checkpointFile(this.disk.file),
+      watch: {
+        ran: (command, reply) => {
+          if (reply.kind === 'installed') {
+            this.content.close()
+            ledger.replaced(reply.state.log, readLog(store, reply.state.log))
+          }
+          watch.ran(this, command, reply)
+        },
+        writes: () => ledger.writes,
+        flushed: (writes) => ledger.flushedThrough(writes),
+      },
+    })
+  }
+
+  #ports(own: {
+    readonly life: Lifetime
+    readonly reader: Reader
+    readonly port: StorePort
+  }): Ports {
+    const { id, schedule, speed, network, watch } = this.#options
+    const { life, reader, port } = own
+    const device = { schedule, life, speed }
+    return {
+      store: port,
+      reader: new SimReaderPort({
+        ...device,
+        prng: this.#prng.fork(),
+        reader,
+        verify: () => verifyFile(this.disk.file),
+      }),
+      snapshots: new SimSnapshotPort({
+        ...device,
+        prng: this.#prng.fork(),
+        directory: join(dirname(this.disk.file), 'snapshots'),
+        prefix: `${this.name}-${this.#runs}`,
+        copy: (path) => copyDatabase(this.disk.file, path),
+      }),
+      transport: {
+        setPeers: (peers) => {
+          network.setPeers(
+            id,
+            peers.map((peer) => peer.id),
+          )
+        },
+        send: (to, message) => network.send(id, to, message),
+      },
+      clock: {
+        now: () => EPOCH_MS + Math.floor(schedule.now / 1000) + this.clockOffsetMs,
+        monotonic: () => schedule.now / 1000,
+      },
+      saveHardState: (state) => {
+        this.#hard = state
+      },
+      events: {
+        emit: ({ name, facts }) => watch.note(this.name, `${name} ${JSON.stringify(facts)}`),
+      },
+    }
+  }
+}
+
+/** Everything in a log, in pieces as the store gives them. */
+export function readLog(store: Store, log: LogState): readonly Entry[] {
+  const entries: Entry[] = []
+  const { index: base } = log.base
+  while (base + entries.length < log.last.index) {
+    const from = (base + entries.length + 1) as typeof base
+    const command = { kind: 'read', from, to: log.last.index, bytesMax: 1_000_000 } as const
+    const reply = store.run(command)
+    if (reply.kind !== 'entries' || reply.entries.length === 0) {
+      throw new Error(`no entry ${from} in a log from ${base} to ${log.last.index}`)
+    }
+    entries.push(...reply.entries)
+  }
+  return entries
+}

@@ -1,0 +1,125 @@
+/**
+ * How hostile a world is, drawn from its seed before anything runs: some worlds lose no packet,
+ * some lose a third; some have one node, some five. A narrow world finds what an evenly bad one
+ * hides, so each kind of trouble is switched on or off as a whole first.
+ */
+import type { Prng } from '../base/prng.ts'
+
+/** A span of delays, µs. Most are short, a few percent come from the whole span. */
+export interface DelayUs {
+  readonly usual: number
+  readonly max: number
+  /** Chance of one from the whole span, percent. */
+  readonly longPercent: number
+}
+
+export interface Profile {
+  readonly voters: number
+  readonly learners: number
+  readonly clients: number
+  /** Virtual µs of the hostile phase. */
+  readonly hostileUs: number
+  readonly network: {
+    readonly delay: DelayUs
+    readonly lossPercent: number
+    readonly duplicatePercent: number
+  }
+  readonly disk: {
+    readonly store: DelayUs
+    readonly flush: DelayUs
+    readonly checkpointPercent: number
+  }
+  /** Mean µs between one fault and the next; 0: none. */
+  readonly faultEveryUs: number
+  /** Weights of the kinds of fault, 0: never. */
+  readonly faults: Readonly<Record<Fault, number>>
+  /** Entries that a node keeps: few, and followers need snapshots. */
+  readonly retainEntries: number
+  /** Mean µs that a client thinks between requests. */
+  readonly thinkUs: number
+  readonly clockSkewMs: number
+  readonly levels: {
+    readonly localAckPercent: number
+    readonly allAckPercent: number
+  }
+  readonly ddl: boolean
+  readonly streams: boolean
+}
+
+export const FAULTS = [
+  'crash',
+  'crashMany',
+  'pause',
+  'partition',
+  'cutOneWay',
+  'isolateLeader',
+  'heal',
+  'transfer',
+  'members',
+  'clockJump',
+  'checkpoint',
+] as const
+export type Fault = (typeof FAULTS)[number]
+
+/** Draws a delay. */
+export function drawDelay(prng: Prng, delay: DelayUs): number {
+  const max = prng.percent(delay.longPercent) ? delay.max : delay.usual
+  return prng.intInclusive(Math.min(20, max), max)
+}
+
+/** Draws the world of a seed. */
+export function drawProfile(prng: Prng): Profile {
+  const sometimes = (percent: number, min: number, max: number): number =>
+    prng.percent(percent) ? prng.intInclusive(min, max) : 0
+  const voters = prng.pick([1, 2, 3, 3, 3, 3, 3, 4, 5, 5])
+  const slowNet = prng.percent(20)
+  const slowDisk = prng.percent(20)
+  return {
+    voters,
+    learners: sometimes(30, 1, 2),
+    clients: prng.intInclusive(2, 5),
+    hostileUs: prng.intInclusive(3, 9) * 1_000_000,
+    network: {
+      delay: {
+        usual: slowNet ? 20_000 : 500,
+        max: slowNet ? 400_000 : 50_000,
+        longPercent: prng.pick([0, 1, 5, 20]),
+      },
+      lossPercent: sometimes(40, 1, 30),
+      duplicatePercent: sometimes(40, 1, 20),
+    },
+    disk: {
+      store: {
+        usual: slowDisk ? 10_000 : 200,
+        max: slowDisk ? 1_500_000 : 50_000,
+        longPercent: prng.pick([0, 1, 3]),
+      },
+      flush: {
+        usual: slowDisk ? 50_000 : 2_000,
+        max: slowDisk ? 800_000 : 100_000,
+        longPercent: prng.pick([0, 2, 10]),
+      },
+      checkpointPercent: sometimes(30, 5, 20),
+    },
+    faultEveryUs: prng.pick([0, 300_000, 600_000, 1_000_000, 1_000_000, 2_000_000]),
+    faults: {
+      crash: sometimes(70, 1, 6),
+      crashMany: sometimes(25, 1, 3),
+      pause: sometimes(30, 1, 4),
+      partition: sometimes(50, 1, 4),
+      cutOneWay: sometimes(40, 1, 4),
+      isolateLeader: sometimes(50, 1, 4),
+      heal: prng.intInclusive(1, 4),
+      transfer: sometimes(30, 1, 3),
+      members: sometimes(30, 1, 4),
+      clockJump: sometimes(30, 1, 2),
+      checkpoint: sometimes(30, 1, 3),
+    },
+    retainEntries: prng.percent(40) ? prng.intInclusive(4, 30) : 100_000,
+    thinkUs: prng.pick([20_000, 60_000, 60_000, 150_000]),
+    clockSkewMs: sometimes(50, 1, 100_000),
+    levels: { localAckPercent: sometimes(50, 5, 60), allAckPercent: sometimes(30, 2, 10) },
+    ddl: prng.percent(50),
+    streams: prng.percent(50),
+  }
+}

@@ -1,0 +1,190 @@
+/**
+ * The two connections that write a replica's file, opened the same way everywhere.
+ *
+ * The writer runs what clients send: triggers fire, foreign keys are enforced. The applier puts
+ * changesets and log rows in place: their effects are complete, so neither triggers (see apply.ts)
+ * nor foreign-key actions may fire there, and shadow tables of FTS5 must be writable.
+ */
+import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import { QuorateError } from '../base/errors.ts'
+
+/** How internal statements read: plain numbers, rows as arrays. */
+const INTERNAL = { readBigInts: false, returnArrays: true } as const
+
+/** Page cache of each connection in KiB; negative is SQLite's way to say KiB. */
+const CACHE = 'pragma cache_size = -16384'
+
+export interface OpenOptions {
+  /** How long a connection waits for another process's lock, in milliseconds. */
+  readonly busyTimeoutMs?: number
+}
+
+/** One internal statement, prepared when it is first used, because its table may come later. */
+export class Internal {
+  readonly #db: DatabaseSync
+  readonly #sql: string
+  #statement: StatementSync | null = null
+
+  constructor(db: DatabaseSync, sql: string) {
+    this.#db = db
+    this.#sql = sql
+  }
+
+  get statement(): StatementSync {
+    this.#statement ??= this.#db.prepare(this.#sql, INTERNAL)
+    return this.#statement
+  }
+
+  run(...args: (number | string | bigint | Uint8Array | null)[]): void {
+    this.statement.run(...args)
+  }
+
+  /** The first row, or undefined. */
+  row(...args: (number | string)[]): readonly unknown[] | undefined {
+    return this.statement.get(...args) as unknown as readonly unknown[] | undefined
+  }
+
+  rows(...args: (number | string)[]): readonly (readonly unknown[])[] {
+    return this.statement.all(...args) as unknown as readonly (readonly unknown[])[]
+  }
+
+  iterate(...args: (number | string)[]): Iterable<readonly unknown[]> {
+    return this.statement.iterate(...args) as unknown as Iterable<readonly unknown[]>
+  }
+}
+
+/** A connection with the statements that every transaction on it needs. */
+export class Connection {
+  readonly db: DatabaseSync
+  readonly #begin: Internal
+  readonly #commit: Internal
+  readonly #schemaVersion: Internal
+  readonly #dataVersion: Internal
+
+  constructor(db: DatabaseSync) {
+    this.db = db
+    this.#begin = new Internal(db, 'begin immediate')
+    this.#commit = new Internal(db, 'commit')
+    this.#schemaVersion = new Internal(db, 'pragma schema_version')
+    this.#dataVersion = new Internal(db, 'pragma data_version')
+  }
+
+  begin(): void {
+    this.#begin.run()
+  }
+
+  commit(): void {
+    this.#commit.run()
+  }
+
+  /** Rolls an open transaction back; no effect if SQLite did so already. */
+  rollback(): void {
+    if (this.db.isTransaction) this.db.exec('rollback')
+  }
+
+  /** Counts the schema's changes; the same for all connections. */
+  schemaVersion(): number {
+    return Number(this.#schemaVersion.row()?.[0])
+  }
+
+  /** Changes when another connection, of this process or any other, has committed. */
+  dataVersion(): number {
+    return Number(this.#dataVersion.row()?.[0])
+  }
+
+  internal(sql: string): Internal {
+    return new Internal(this.db, sql)
+  }
+}
+
+/** Writer and applier, and a watch for writes of anybody else. */
+export class Connections {
+  readonly writer: Connection
+  readonly applier: Connection
+  readonly path: string
+  /** Times that another process's write was noticed. */
+  foreignWrites = 0
+  readonly #seen = new Map<Connection, { version: number; othersWrote: boolean }>()
+
+  /** Throws FILE_IN_USE, NOT_ADOPTABLE (the file is no SQLite database). */
+  constructor(path: string, options: OpenOptions = {}) {
+    this.path = path
+    const timeout = options.busyTimeoutMs ?? 5_000
+    this.writer = open(path, { timeout })
+    try {
+      this.applier = open(path, { timeout, defensive: false, enableForeignKeyConstraints: false })
+    } catch (error) {
+      this.writer.db.close()
+      throw error
+    }
+    for (const connection of [this.writer, this.applier]) {
+      this.#seen.set(connection, { version: connection.dataVersion(), othersWrote: false })
+    }
+  }
+
+  close(): void {
+    this.writer.db.close()
+    this.applier.db.close()
+  }
+
+  /**
+   * Begins a transaction, and first counts a foreign write: the file has changed though our own
+   * other connection did not write. One that hides behind a write of our own goes unnoticed.
+   */
+  begin(connection: Connection): void {
+    const seen = this.#seen.get(connection)
+    const version = connection.dataVersion()
+    if (seen !== undefined && version !== seen.version) {
+      if (!seen.othersWrote) this.foreignWrites += 1
+      seen.version = version
+    }
+    if (seen !== undefined) seen.othersWrote = false
+    connection.begin()
+  }
+
+  /** Commits, and tells the other connection's watch to expect the change. */
+  commit(connection: Connection): void {
+    connection.commit()
+    const other = this.#seen.get(connection === this.writer ? this.applier : this.writer)
+    if (other !== undefined) other.othersWrote = true
+  }
+
+  /** Runs a function as one transaction; whatever it throws rolls back. */
+  transaction<T>(connection: Connection, run: () => T): T {
+    this.begin(connection)
+    try {
+      const result = run()
+      this.commit(connection)
+      return result
+    } finally {
+      connection.rollback()
+    }
+  }
+}
+
+function open(
+  path: string,
+  options: { timeout: number; defensive?: boolean; enableForeignKeyConstraints?: boolean },
+): Connection {
+  let db: DatabaseSync | null = null
+  try {
+    db = new DatabaseSync(path, options)
+    db.exec(`pragma journal_mode = wal; pragma synchronous = normal; pragma temp_store = memory;
+      pragma wal_autocheckpoint = 0; ${CACHE}`)
+    return new Connection(db)
+  } catch (cause) {
+    db?.close()
+    throw openError(path, cause)
+  }
+}
+
+function openError(path: string, cause: unknown): unknown {
+  const code = (cause as { errcode?: number }).errcode
+  if (code === 26) {
+    return new QuorateError('NOT_ADOPTABLE', `${path} is not a SQLite database.`, {}, { cause })
+  }
+  if (code === 5) {
+    return new QuorateError('FILE_IN_USE', `${path} is locked by another process.`, {}, { cause })
+  }
+  return cause
+}

@@ -1,0 +1,340 @@
+/**
+ * Runs programs: step by step, under their conditions, with the transactions that they ask for.
+ * What a transaction is to SQLite is the scope's business.
+ */
+import { type ErrorData, QuorateError, toErrorData } from '../base/errors.ts'
+import type {
+  Program,
+  ProgramResult,
+  Statement,
+  StatementResult,
+  Step,
+  StepResult,
+} from '../model/program.ts'
+import type { Classified, Statements } from './classify.ts'
+import type { Connection } from './connections.ts'
+import { nullKeyError, quote } from './schema-guard.ts'
+import type { Scope } from './scope.ts'
+import { conditionHolds, runPrepared } from './statement.ts'
+
+/** Where a stream of statements stands; a program of its own begins with a new one. */
+export class TransactionState {
+  open = false
+  /** The client's savepoints in it; the first may be what opened it. */
+  savepoints: { readonly name: string; readonly mark: number }[] = []
+  bySavepoint = false
+  /** Something was written in it. */
+  wrote = false
+
+  closed(): void {
+    this.open = false
+    this.savepoints = []
+    this.bySavepoint = false
+    this.wrote = false
+  }
+}
+
+const EMPTY: StatementResult = { columns: [], rows: [], changes: 0, lastInsertRowid: null }
+const EMPTY_STEP: StepResult = { ok: EMPTY }
+
+/**
+ * What a client is told about an error. Errors that are no statement's fault (a full disk, a bug)
+ * are thrown on: the whole command fails.
+ */
+export function toStepError(error: unknown): ErrorData {
+  if (!(error instanceof QuorateError)) throw error
+  const nullKey = error.code === 'SQL_CONSTRAINT' ? nullKeyError(error.detail) : null
+  if (nullKey !== null) return toErrorData(nullKey)
+  if (error.code === 'LOG_CORRUPT' && corruptVirtual(error.cause)) {
+    return { code: 'SQL_ERROR', detail: error.detail, facts: { sqlite: 'SQLITE_CORRUPT' } }
+  }
+  if (['INTERNAL', 'LOG_CORRUPT', 'FILE_IN_USE'].includes(error.code)) throw error
+  return toErrorData(error)
+}
+
+/** SQLITE_CORRUPT_VTAB: what FTS5 answers to commands that don't fit its content. */
+function corruptVirtual(cause: unknown): boolean {
+  return (cause as { errcode?: number } | undefined)?.errcode === 267
+}
+
+/** Runs a query or a row change without any care for transactions. */
+export function runRows(
+  statements: Statements,
+  statement: Statement,
+  found: Classified,
+): StatementResult {
+  return runPrepared(statements.cache, found.prepare(), statement)
+}
+
+/** One program on its way. */
+export class ProgramRun {
+  readonly #writer: Connection
+  readonly #statements: Statements
+  readonly #scope: Scope
+  readonly #state: TransactionState
+  readonly #program: Program
+  readonly steps: StepResult[]
+  /** Transactions with writes that committed. */
+  written = 0
+
+  constructor(
+    writer: Connection,
+    statements: Statements,
+    scope: Scope,
+    state: TransactionState,
+    program: Program,
+  ) {
+    this.#writer = writer
+    this.#statements = statements
+    this.#scope = scope
+    this.#state = state
+    this.#program = program
+    this.steps = new Array<StepResult>(program.steps.length).fill(null)
+  }
+
+  get result(): ProgramResult {
+    return { steps: this.steps, autocommit: !this.#state.open }
+  }
+
+  run(): void {
+    try {
+      if (this.#program.atomic) this.#runAtomic()
+      else this.#runSteps()
+    } catch (error) {
+      // The scope gave up on everything that the program did.
+      const told = { error: toStepError(error) }
+      for (const [i, step] of this.steps.entries()) {
+        if (step !== null && 'ok' in step) this.steps[i] = told
+      }
+      this.written = 0
+      this.#state.closed()
+    }
+  }
+
+  /** Rolls a transaction back that the program left open though it may not. */
+  closeOpen(): void {
+    if (!this.#state.open) return
+    this.#scope.rollback()
+    this.#state.closed()
+    const detail = 'The program ended inside its transaction, which was rolled back.'
+    const last = this.steps.findLastIndex((step) => step !== null)
+    this.steps[last] = { error: { code: 'TRANSACTION_CLOSED', detail } }
+  }
+
+  #runSteps(): void {
+    for (const [i, step] of this.#program.steps.entries()) {
+      if (!conditionHolds(step.condition, this.steps, !this.#state.open)) continue
+      const error = this.#attempt(() => this.#step(i, step))
+      if (error === null) continue
+      this.steps[i] = { error }
+      if (this.#state.open && !this.#writer.db.isTransaction) this.#gone()
+    }
+  }
+
+  #runAtomic(): void {
+    if (this.#state.open) {
+      const detail = "An atomic program can't run inside an open transaction."
+      this.steps[0] = { error: { code: 'SQL_REFUSED', detail } }
+      return
+    }
+    this.#begin()
+    let at = 0
+    const error = this.#attempt(() => {
+      for (const [i, step] of this.#program.steps.entries()) {
+        at = i
+        if (conditionHolds(step.condition, this.steps, false)) this.#step(i, step)
+      }
+      this.#commit()
+    })
+    if (error === null) return
+    this.steps[at] = { error }
+    this.steps.fill(null, at + 1)
+    if (this.#writer.db.isTransaction) this.#rollback()
+    else this.#gone()
+  }
+
+  /** Runs one thing; what goes wrong with it is the client's. */
+  #attempt(run: () => void): ErrorData | null {
+    try {
+      run()
+      return null
+    } catch (error) {
+      return toStepError(error)
+    }
+  }
+
+  /** SQLite ended the transaction by itself. */
+  #gone(): void {
+    this.#state.closed()
+    this.#scope.lost()
+  }
+
+  #begin(): void {
+    this.#scope.begin()
+    this.#state.open = true
+  }
+
+  #commit(): void {
+    this.#state.open = false
+    const { wrote } = this.#state
+    try {
+      this.#scope.commit()
+    } catch (error) {
+      this.#state.open = true
+      throw error
+    }
+    this.#state.closed()
+    if (wrote) this.written += 1
+  }
+
+  #rollback(): void {
+    this.#state.closed()
+    this.#scope.rollback()
+  }
+
+  #step(i: number, { statement }: Step): void {
+    const found = this.#statements.get(statement.sql)
+    switch (found.kind) {
+      case 'read':
+      case 'rows':
+        this.#rows(i, statement, found)
+        break
+      case 'ddl':
+      case 'setPragma':
+        refuseArguments(statement)
+        this.#inTransaction(i, () => {
+          if (found.kind === 'ddl') this.#scope.ddl(found)
+          else this.#setPragma(found)
+          this.#state.wrote = true
+          return EMPTY_STEP
+        })
+        break
+      case 'foreignKeys':
+        if (!this.#state.open) this.#scope.setForeignKeys(found.on)
+        this.steps[i] = EMPTY_STEP
+        break
+      case 'deferForeignKeys':
+        this.#scope.deferForeignKeys(found.on)
+        this.steps[i] = EMPTY_STEP
+        break
+      default:
+        this.#control(i, found)
+    }
+  }
+
+  #setPragma(found: Classified): void {
+    this.#scope.beforePragma(found.name as 'user_version' | 'application_id')
+    runPrepared(this.#statements.cache, found.prepare(), { sql: found.sql })
+  }
+
+  #rows(i: number, statement: Statement, found: Classified): void {
+    if (found.prepare().changes === null) {
+      this.steps[i] = { ok: runRows(this.#statements, statement, found) }
+      return
+    }
+    this.#inTransaction(
+      i,
+      () => {
+        // OR FAIL may have written even if it throws.
+        if (found.fails) this.#state.wrote = true
+        const ok = runRows(this.#statements, statement, found)
+        this.#state.wrote = true
+        return { ok }
+      },
+      found.fails,
+    )
+  }
+
+  /** In the transaction that is open, or in one of the statement's own. */
+  #inTransaction(i: number, run: () => StepResult, keeps = false): void {
+    if (this.#state.open) {
+      this.steps[i] = run()
+      return
+    }
+    this.#begin()
+    try {
+      this.steps[i] = run()
+      this.#commit()
+    } catch (error) {
+      if (!this.#writer.db.isTransaction) this.#gone()
+      else if (keeps) this.#keep(i, error)
+      else this.#rollback()
+      throw error
+    }
+  }
+
+  /** What OR FAIL wrote before its error stays, as it does in SQLite. */
+  #keep(i: number, error: unknown): void {
+    try {
+      this.steps[i] = { error: toStepError(error) }
+      this.#commit()
+    } catch {
+      this.#rollback()
+    }
+  }
+
+  // Transaction control
+
+  #control(i: number, found: Classified): void {
+    const { open } = this.#state
+    if (this.#program.atomic && ['begin', 'commit', 'rollback'].includes(found.kind)) {
+      const detail = `${found.keyword} has no place in an atomic program.`
+      throw new QuorateError('SQL_REFUSED', detail)
+    }
+    this.steps[i] = EMPTY_STEP
+    switch (found.kind) {
+      case 'begin':
+        if (open) throw sqlError('cannot start a transaction within a transaction')
+        this.#begin()
+        break
+      case 'commit':
+        if (!open) throw sqlError('cannot commit - no transaction is active')
+        this.#commit()
+        break
+      case 'rollback':
+        if (!open) throw sqlError('cannot rollback - no transaction is active')
+        this.#rollback()
+        break
+      default:
+        this.#savepoint(found)
+    }
+  }
+
+  #savepoint({ kind, name }: Classified): void {
+    const { db } = this.#writer
+    if (kind === 'savepoint') {
+      if (!this.#state.open) {
+        this.#begin()
+        this.#state.bySavepoint = true
+      }
+      const mark = this.#scope.mark()
+      db.exec(`savepoint ${quote(name)}`)
+      this.#state.savepoints.push({ name: name.toLowerCase(), mark })
+      return
+    }
+    const { savepoints, bySavepoint } = this.#state
+    const at = savepoints.findLastIndex((one) => one.name === name.toLowerCase())
+    const found = savepoints[at]
+    if (found === undefined) throw sqlError(`no such savepoint: ${name}`)
+    if (kind === 'rollbackTo') {
+      db.exec(`rollback to ${quote(name)}`)
+      savepoints.length = at + 1
+      this.#scope.rolledBackTo(found.mark)
+    } else if (at === 0 && bySavepoint) this.#commit()
+    else {
+      db.exec(`release ${quote(name)}`)
+      savepoints.length = at
+    }
+  }
+}
+
+function refuseArguments(statement: Statement): void {
+  const given = (statement.args?.length ?? 0) + Object.keys(statement.named ?? {}).length
+  if (given === 0) return
+  throw new QuorateError('SQL_ARGUMENTS', 'DDL and PRAGMA take no arguments.')
+}
+
+/** What SQLite itself would say. */
+function sqlError(message: string): QuorateError {
+  return new QuorateError('SQL_ERROR', `${message}.`, { sqlite: 'SQLITE_ERROR' })
+}

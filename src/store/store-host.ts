@@ -1,0 +1,138 @@
+/**
+ * Runs a store's commands on the thread that owns it: one after the other, replies and flushes in
+ * few messages. Knows no threads itself, so that a test can drive it.
+ */
+import { type ErrorData, QuorateError, toErrorData } from '../base/errors.ts'
+import type { Ticket } from '../core/order/leader/types.ts'
+import { lightweightEntries } from './lightweight.ts'
+import type { StoreCommand, StoreReply, StoreState } from './types.ts'
+
+/** What the host needs from a store. */
+export interface HostedStore {
+  run(command: StoreCommand): StoreReply
+  close(): void
+}
+
+/** What the host needs from the flusher. */
+export interface HostedFlusher {
+  wrote(ticket: Ticket): void
+  reopen(): void
+  close(): void
+}
+
+export type ToStore =
+  | { readonly kind: 'commands'; readonly commands: readonly StoreCommand[] }
+  /** Copy what is left of the WAL, between two commands. */
+  | { readonly kind: 'checkpoint' }
+  | { readonly kind: 'close' }
+
+export type FromStore =
+  | { readonly kind: 'opened'; readonly state: StoreState }
+  | { readonly kind: 'refused'; readonly error: ErrorData }
+  /** Replies to commands, in the order of these. */
+  | { readonly kind: 'replies'; readonly replies: readonly StoreReply[] }
+  | { readonly kind: 'flushed'; readonly ticket: Ticket }
+  | { readonly kind: 'checkpointed' }
+  /** The store is not to be trusted any more; nothing but failures will come. */
+  | { readonly kind: 'fatal'; readonly error: ErrorData }
+
+export interface StoreHostOptions {
+  readonly store: HostedStore
+  readonly flusher: HostedFlusher
+  /** Copies what is left of the WAL. */
+  readonly checkpoint: () => void
+  readonly post: (message: FromStore) => void
+  /** Called when everything given before `close` is done and the store is closed. */
+  readonly closed: () => void
+  /** Lets the event loop run, then goes on. */
+  readonly later: (go: () => void) => void
+  /** Monotonic, ms. */
+  readonly now: () => number
+}
+
+/**
+ * Replies wait for each other this long at most, and flushes for the commands after them. Longer
+ * saves messages, but the peers wait for the first entries meanwhile.
+ */
+const TURN_MS = 0.5
+
+export class StoreHost {
+  readonly #options: StoreHostOptions
+  readonly #queue: (StoreCommand | 'checkpoint' | 'close')[] = []
+  #running = false
+  #dead: ErrorData | null = null
+
+  constructor(options: StoreHostOptions) {
+    this.#options = options
+  }
+
+  receive(message: ToStore): void {
+    if (message.kind === 'commands') this.#queue.push(...message.commands)
+    else this.#queue.push(message.kind)
+    if (this.#running) return
+    this.#running = true
+    this.#turn()
+  }
+
+  /** Nothing more is done; what is asked from now on fails. */
+  die(error: ErrorData): void {
+    if (this.#dead !== null) return
+    this.#dead = error
+    this.#options.post({ kind: 'fatal', error })
+  }
+
+  #turn(): void {
+    const { now, post, later } = this.#options
+    const until = now() + TURN_MS
+    const replies: StoreReply[] = []
+    for (let item = this.#queue.shift(); item !== undefined; item = this.#queue.shift()) {
+      if (item === 'checkpoint') this.#checkpoint()
+      else if (item === 'close') this.#close()
+      else replies.push(this.#run(item))
+      if (now() >= until) break
+    }
+    if (replies.length > 0) post({ kind: 'replies', replies })
+    this.#running = this.#queue.length > 0
+    if (this.#running) later(() => this.#turn())
+  }
+
+  #run(command: StoreCommand): StoreReply {
+    if (this.#dead !== null) return { kind: 'failed', error: this.#dead }
+    try {
+      const reply = this.#options.store.run(command)
+      if (command.kind === 'install') this.#options.flusher.reopen()
+      // A command that failed wrote nothing; its ticket is durable like those before it.
+      if ('ticket' in command) this.#options.flusher.wrote(command.ticket)
+      return lightweightReply(reply)
+    } catch (error) {
+      const data = toErrorData(error)
+      if (!(error instanceof QuorateError)) this.die(data)
+      return { kind: 'failed', error: data }
+    }
+  }
+
+  #checkpoint(): void {
+    if (this.#dead !== null) return
+    try {
+      this.#options.checkpoint()
+    } catch (error) {
+      this.die(toErrorData(error))
+    }
+    this.#options.post({ kind: 'checkpointed' })
+  }
+
+  #close(): void {
+    try {
+      this.#options.flusher.close()
+      this.#options.store.close()
+    } catch (error) {
+      this.die(toErrorData(error))
+    }
+    this.#options.closed()
+  }
+}
+
+function lightweightReply(reply: StoreReply): StoreReply {
+  if (reply.kind !== 'executed' && reply.kind !== 'entries') return reply
+  return { ...reply, entries: lightweightEntries(reply.entries) }
+}
