@@ -22,7 +22,7 @@ interface Ended {
 
 /** Runs the command line as a user does, without the user's own settings. */
 async function quorate(...args: readonly string[]): Promise<Ended> {
-  const env = { ...process.env, NO_COLOR: '1' }
+  const env: NodeJS.ProcessEnv = { ...process.env, NO_COLOR: '1' }
   for (const name of Object.keys(env)) if (name.startsWith('QUORATE_')) delete env[name]
   const child = spawn(process.execPath, [BIN, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] })
   const code = new Promise<number | null>((resolve) => child.on('close', resolve))

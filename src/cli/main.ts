@@ -1,5 +1,6 @@
 /** The command line: which commands there are, and what becomes of their errors. */
 import { Command, CommanderError } from 'commander'
+import { RELEASE } from '../base/release.ts'
 import { registerBench } from './commands/bench.ts'
 import { registerDemo } from './commands/demo.ts'
 import { registerExplain } from './commands/explain.ts'
@@ -12,7 +13,6 @@ import { registerStatus } from './commands/status.ts'
 import { registerTransfer } from './commands/transfer.ts'
 import { registerVerify } from './commands/verify.ts'
 import { EXIT_USAGE, errorLine, exitCodeOf, usageError } from './output.ts'
-import { release } from './release.ts'
 
 const REGISTER = [
   registerDemo,
@@ -43,7 +43,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.`
 export function program(): Command {
   const root = new Command('quorate')
     .description('SQLite that survives: copies of one file on several machines.')
-    .version(release(), '-V, --version', 'print the release')
+    .version(RELEASE, '-V, --version', 'print the release')
     .helpOption('-h, --help', 'print this help')
     .helpCommand('help [command]', 'print help for a command')
     .addHelpText('after', EXAMPLES)

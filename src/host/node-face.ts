@@ -5,10 +5,10 @@ import type { Readable } from 'node:stream'
 import { fromErrorData, QuorateError } from '../base/errors.ts'
 import type { NodeReply, NodeRequest } from '../model/request.ts'
 import type { NodeStatus } from '../model/status.ts'
-import type { EventSink, NodeEvent, SnapshotFile, SnapshotPort } from '../node/ports.ts'
+import type { EventSink, NodeEvent, SnapshotFile } from '../node/ports.ts'
 import type { FaultCommand, LostTransactions, NodeService } from '../server/service.ts'
 import { listLostFiles, lostFolder, readLostFile } from '../store/lost-file.ts'
-import { describeLost, replayPrograms } from '../store/lost-replay.ts'
+import type { SnapshotFiles } from '../store/snapshot-files.ts'
 
 export interface FaceOptions {
   /** Path of the database. */
@@ -17,7 +17,7 @@ export interface FaceOptions {
   readonly request: (request: NodeRequest, done: (reply: NodeReply) => void) => void
   readonly status: () => NodeStatus
   readonly meet: (promise: string | null) => unknown
-  readonly snapshots: () => SnapshotPort
+  readonly snapshots: () => SnapshotFiles
   readonly cut: (names: ReadonlySet<string>) => void
 }
 
@@ -33,10 +33,10 @@ export class NodeFace implements NodeService, EventSink {
     this.#options = options
     this.lost = {
       list: async () => listLostFiles(options.file).map((path) => summary(path)),
-      show: async (file) => describeLost(readLostFile(this.#lostPath(file))),
+      show: async (file) => (await import('../store/lost-replay.ts')).describeLost(readLostFile(this.#lostPath(file))),
       replay: (file) => this.#replay(file),
     }
-    if (options.allowFaults) this.fault = ({ names }) => options.cut(new Set(names))
+    if (options.allowFaults) this.fault = ({ cut }) => options.cut(new Set(cut))
   }
 
   get lostCount(): number {
@@ -89,6 +89,7 @@ export class NodeFace implements NodeService, EventSink {
   async #replay(file: string): Promise<unknown> {
     let applied = 0
     const conflicts: unknown[] = []
+    const { replayPrograms } = await import('../store/lost-replay.ts')
     for (const { index, program } of replayPrograms(readLostFile(this.#lostPath(file)))) {
       const ack = 'majority'
       const reply = await this.request({ kind: 'write', program, ack, timeoutMs: REPLAY_TIMEOUT_MS })

@@ -91,7 +91,7 @@ export type SnapshotMessage =
 
 /**
  * A request handed on to the node that can answer it, and its answer. `body` is JSON text of the
- * request in the node's own terms (node/request.ts), with blobs and bigints tagged.
+ * request in the node's own terms (request.ts), with blobs and bigints tagged.
  */
 export type ForwardMessage =
   | { readonly kind: 'forward'; readonly id: number; readonly body: Uint8Array }

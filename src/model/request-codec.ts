@@ -2,7 +2,7 @@
  * Requests to a node and their replies as bytes, for `forward` messages and worker boundaries: JSON
  * with SQLite's values as value-codec.ts writes them. Decoding checks everything.
  */
-import { QuorateError } from '../base/errors.ts'
+import { type ErrorData, QuorateError } from '../base/errors.ts'
 import { LIMITS } from '../base/limits.ts'
 import { bad, errorData, fields, flag, list, oneOf, parseJson, text, whole } from './fields.ts'
 import { MEMBER_ROLES } from './members.ts'
@@ -25,6 +25,9 @@ import { decodeInteger, decodeValue, encodeValue } from './value-codec.ts'
 /** How deep conditions may nest: far above what clients send, far below the stack. */
 export const CONDITION_DEPTH_MAX = 100
 
+/** Of an encoded reply: fits into a frame. */
+const REPLY_BYTES_MAX = LIMITS.entryBytesMax
+
 type Fields = Readonly<Record<string, unknown>>
 const encoder = new TextEncoder()
 const decoder = new TextDecoder('utf-8', { fatal: true })
@@ -34,7 +37,20 @@ export function encodeRequest(request: NodeRequest): Uint8Array {
   return toBytes({ ...request, program: programToJson(request.program) })
 }
 
+/** A reply that is too large to travel becomes the error TOO_LARGE. */
 export function encodeReply(reply: NodeReply): Uint8Array {
+  try {
+    const bytes = encodeWhole(reply)
+    if (bytes.length <= REPLY_BYTES_MAX) return bytes
+  } catch (error) {
+    // A text has at most about 512 million characters.
+    if (!(error instanceof RangeError)) throw error
+  }
+  const detail = `The result takes more than ${REPLY_BYTES_MAX} bytes.`
+  return toBytes({ kind: 'error', error: { code: 'TOO_LARGE', detail } satisfies ErrorData })
+}
+
+function encodeWhole(reply: NodeReply): Uint8Array {
   if (reply.kind === 'result') return toBytes({ ...reply, result: resultToJson(reply.result) })
   if (reply.kind === 'admin') return toBytes({ kind: 'admin', value: reply.value ?? null })
   return toBytes(reply)

@@ -2,6 +2,7 @@
  * One WebSocket to one peer: Hello each way, then messages. It knows nothing of who dials, or of
  * other links; peer-transport.ts does.
  */
+import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { WebSocket } from 'ws'
 import type { NodeId } from '../base/brand.ts'
@@ -19,8 +20,8 @@ export const CLOSE = {
   unwanted: 4006,
 } as const
 
-/** A close reason may take 123 bytes. */
-const REASON_BYTES_MAX = 120
+/** A close reason may take 123 bytes; cutting inside a character makes up to nine out of three. */
+const REASON_BYTES_MAX = 110
 /** Ticks without a byte from the peer after which it counts as dead. */
 const SILENT_TICKS_MAX = 5
 
@@ -42,6 +43,8 @@ export class Link {
   #raw: Duplex | null
   #corked = false
   #silentTicks = 0
+  #bytesRead = 0
+  #bytesWritten = 0
   #peer: NodeId | null = null
   /** What closed it, if it was this side: the other's close frame only repeats it. */
   #refusal: { readonly code: number; readonly reason: string } | null = null
@@ -58,8 +61,6 @@ export class Link {
       this.#raw = response.socket
     })
     socket.on('message', (data, isBinary) => this.#onFrame(data as Buffer, isBinary))
-    socket.on('pong', () => this.#heard())
-    socket.on('ping', () => this.#heard())
     socket.on('error', () => {}) // 'close' follows and is what counts
     socket.on('close', (code, reason) => this.#onClose(code, reason.toString()))
   }
@@ -98,16 +99,20 @@ export class Link {
   }
 
   /**
-   * To be called about once a second. Counts its own calls instead of time, so that a process that
-   * stood still does not take all its peers for dead.
+   * To be called about once a second. A peer that has nothing to say pings, also while it receives:
+   * the sender of a large message must hear that somebody is there. Bytes count, not messages, and
+   * ticks, not time, so that neither a slow network nor a process that stood still looks like death.
    */
   tick(): void {
-    this.#silentTicks += 1
+    const { bytesRead = 0, bytesWritten = 0 } = (this.#raw ?? {}) as Partial<Socket>
+    this.#silentTicks = bytesRead === this.#bytesRead ? this.#silentTicks + 1 : 0
     if (this.#silentTicks > SILENT_TICKS_MAX) this.#socket.terminate()
-    else if (this.#peer !== null && this.#silentTicks > 1) this.#socket.ping()
+    else if (this.#peer !== null && bytesWritten === this.#bytesWritten) this.#socket.ping()
+    this.#bytesRead = bytesRead
+    this.#bytesWritten = bytesWritten
   }
 
-  /** It has been heard from in the last two ticks. */
+  /** It was heard from in the last ticks. */
   get fresh(): boolean {
     return this.#silentTicks <= 2
   }
@@ -126,13 +131,8 @@ export class Link {
     this.#socket.terminate()
   }
 
-  #heard(): void {
-    this.#silentTicks = 0
-  }
-
   #onFrame(data: Buffer, isBinary: boolean): void {
     if (this.#closed) return
-    this.#heard()
     const decoded = this.#decode(data, isBinary)
     if (decoded === null) return
     if ('hello' in decoded) this.#handlers.hello(this, decoded.hello)

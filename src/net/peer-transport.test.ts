@@ -229,6 +229,26 @@ const helloTo = (to: NodeId, changes: object = {}) =>
     ...changes,
   })
 
+test('a peer that falls silent is dropped; one that only answers pings is not', async (t) => {
+  const b = await peer(t, B, { settings: { tickMs: 3 } })
+  const socket = await rawSocket(b.url)
+  t.after(() => socket.terminate())
+  socket.send(helloTo(B))
+  await once(b, 'up')
+  for (let pings = 0; pings < 12; pings += 1) await once(socket, 'ping')
+  assert.deepEqual(b.seen, [`up ${A}`])
+  socket.pause()
+  assert.deepEqual(await once(b, 'down'), [A])
+})
+
+test('a close reason that a peer makes long does no harm', async (t) => {
+  const b = await peer(t, B)
+  const socket = await rawSocket(b.url)
+  const closed = once(socket, 'close')
+  socket.send(helloTo(B, { cluster: '\u{1F600}'.repeat(100) }))
+  assert.equal((await closed)[0], CLOSE.cluster)
+})
+
 test('malformed frames, other protocols and frames out of place close the link', async (t) => {
   const b = await peer(t, B)
   const cases = [

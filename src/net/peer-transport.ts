@@ -50,6 +50,8 @@ interface TransportSettings {
   readonly patienceMs: number
   /** Unsent bytes to one peer above which messages to it are dropped. */
   readonly bufferBytesMax: number
+  /** A peer that is silent for six ticks is dead. */
+  readonly tickMs: number
 }
 
 const SETTINGS: TransportSettings = {
@@ -57,9 +59,9 @@ const SETTINGS: TransportSettings = {
   redialMaxMs: 1000,
   patienceMs: 300,
   bufferBytesMax: 64 * 1024 * 1024,
+  tickMs: 1000,
 }
 
-const TICK_MS = 1000
 const DIAL_TIMEOUT_MS = 2000
 /** Strangers whose last refusal is remembered, so that it is reported once. */
 const REFUSALS_MAX = 1000
@@ -109,7 +111,7 @@ export class PeerTransport {
       message: (link, from, message) => this.#onMessage(link, from, message),
       closed: (link, code, reason) => this.#onClosed(link, code, reason),
     }
-    this.#ticker = setInterval(() => this.#tick(), TICK_MS)
+    this.#ticker = setInterval(() => this.#tick(), this.#settings.tickMs)
   }
 
   /** The cluster that this node belongs to from now on. Links that are up stay. */

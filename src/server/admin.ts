@@ -28,8 +28,9 @@ const NOTHING = z.object({})
 const FAULT = z.object({ cut: z.array(name).max(100) })
 
 export function addAdminRoutes(app: FastifyInstance, service: NodeService, ask: Ask): void {
-  app.addHook('onRequest', async (request) => {
-    if (request.url.startsWith('/admin')) refuseOtherSites(request)
+  app.addHook('onRequest', (request, _reply, done) => {
+    if (!request.url.startsWith('/admin') || isSameSite(request)) done()
+    else done(new QuorateError('UNAUTHORIZED', 'Pages of other sites may not administer a node.'))
   })
   addCommand(app, ask, '/admin/join', JOIN, (body) => ({ kind: 'join', ...body }))
   for (const kind of ['remove', 'promote', 'demote'] as const) {
@@ -55,11 +56,9 @@ export function addAdminRoutes(app: FastifyInstance, service: NodeService, ask: 
 }
 
 /** A browser sends Origin with every POST across sites; a page elsewhere must not remove members. */
-function refuseOtherSites({ headers }: FastifyRequest): void {
+function isSameSite({ headers }: FastifyRequest): boolean {
   const { origin, host } = headers
-  if (origin === undefined) return
-  if (URL.canParse(origin) && new URL(origin).host === host) return
-  throw new QuorateError('UNAUTHORIZED', 'Pages of other sites may not administer a node.')
+  return origin === undefined || (URL.canParse(origin) && new URL(origin).host === host)
 }
 
 function addCommand<T extends z.ZodType>(

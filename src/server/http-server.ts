@@ -39,7 +39,7 @@ export interface HttpServerOptions {
 export interface HttpServer {
   /** @returns the port, when 0 was asked for the one that was free */
   listen(host: string, port: number): Promise<number>
-  /** Answers what is under way, rolls back open streams, then closes all connections. */
+  /** Rolls back what waits for its next call, answers what is under way, ends all connections. */
   close(): Promise<void>
 }
 
@@ -93,14 +93,17 @@ function addHooks(app: FastifyInstance, token: string | null): void {
   const admits = bearerCheck(token)
   app.addHook('onRequest', (request, reply, done) => {
     const { method, url, headers } = request
-    // What administers a node is not for pages of other sites; data is, as with sqld.
-    if (!url.startsWith('/admin')) reply.headers(CORS)
     if (method === 'OPTIONS') {
       reply.code(204).header('access-control-max-age', '86400').send()
       return
     }
     if (token === null || admits(headers.authorization) || isFree(method, url)) done()
     else done(new QuorateError('UNAUTHORIZED', 'The cluster token is missing or wrong.'))
+  })
+  // What administers a node is not for pages of other sites; data is, as with sqld.
+  app.addHook('onSend', (request, reply, _payload, done) => {
+    if (!request.url.startsWith('/admin')) reply.headers(CORS)
+    done()
   })
 }
 
@@ -119,14 +122,16 @@ function addErrors(app: FastifyInstance, onError: (error: unknown) => void): voi
   app.setErrorHandler((thrown, _request, reply) => {
     const error = toQuorateError(thrown)
     if (error.code === 'INTERNAL') onError(thrown)
-    const { code, message, facts } = error
-    // message and code again at the top: that is where Hrana's clients look.
-    send(reply, ERRORS[code].status, { error: { code, message, facts }, message, code })
+    sendError(reply, error)
   })
-  app.setNotFoundHandler((request, reply) => {
-    const error = new QuorateError('NOT_FOUND', `There is no ${request.method} ${request.url}.`)
-    send(reply, 404, { error: { code: error.code, message: error.message } })
+  app.setNotFoundHandler(({ method, url }, reply) => {
+    sendError(reply, new QuorateError('NOT_FOUND', `There is no ${method} ${url}.`))
   })
+}
+
+/** Message and code also at the top: that is where Hrana's clients look. */
+function sendError(reply: FastifyReply, { code, message, facts }: QuorateError): void {
+  send(reply, ERRORS[code].status, { error: { code, message, facts }, message, code })
 }
 
 function toQuorateError(thrown: unknown): QuorateError {

@@ -26,6 +26,8 @@ export interface View {
   readonly role: Role
   readonly term: number
   readonly commit: number
+  /** What the node itself believes: its store may still have to do what it ordered. */
+  termAt(index: number): number | null
   readonly ledger: NodeLedger
 }
 
@@ -156,18 +158,32 @@ export class OrderChecker {
     const { ledger, commit } = view
     this.#baseIsCommitted(ledger)
     for (let index = Math.max(from, ledger.base.index) + 1; index <= commit; index += 1) {
-      const entry = ledger.entryAt(index)
-      assert(entry !== null, () => `S2: ${view.id} commits ${index}, it has ${ledger.last.index}`)
       const committed = this.committedAt(index)
       if (committed === null) {
+        const entry = ledger.entryAt(index)
+        assert(entry !== null, () => `S3: ${view.id} commits ${index} before it is in its log`)
         this.#first(view, entry)
         continue
       }
+      const term = view.termAt(index)
       assert(
-        committed.term === entry.term && committed.checksum === entry.checksum,
+        term === committed.term,
         () =>
-          `S2: ${view.id} commits at ${index} the entry of term ${entry.term}, ` +
+          `S2: ${view.id} commits at ${index} the entry of term ${term}, ` +
           `committed is the one of term ${committed.term}`,
+      )
+    }
+  }
+
+  /** A node's store applied entries, which only committed ones may be. */
+  applied(ledger: NodeLedger, from: number, to: number): void {
+    for (let index = Math.max(from, ledger.base.index) + 1; index <= to; index += 1) {
+      const [entry, committed] = [ledger.entryAt(index), this.committedAt(index)]
+      assert(
+        entry !== null && committed !== null && entry.checksum === committed.checksum,
+        () =>
+          `S2: ${ledger.id} applies at ${index} the entry of term ${entry?.term}, ` +
+          `committed is the one of term ${committed?.term}`,
       )
     }
   }

@@ -123,7 +123,7 @@ export class ContentChecker {
     const members = { cluster: 'simulated', members: [] }
     for (const end of ['', '-wal', '-shm']) rmSync(this.#twinFile + end, { force: true })
     foundFile(this.#templates, this.#twinFile, identity, members)
-    const store = Store.open({ path: this.#twinFile })
+    const store = Store.open(this.#twinFile)
     const reader = new ContentReader(this.#twinFile)
     try {
       if (entries.length > 0) store.run({ kind: 'append', ticket: 1, entries })

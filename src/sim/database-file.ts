@@ -1,10 +1,12 @@
 /** What the ports of a simulated node do to a database file beside the store's own connections. */
 import { DatabaseSync } from 'node:sqlite'
 import { crc32 } from 'node:zlib'
-import { toLogIndex, toTerm } from '../base/brand.ts'
 import { entryChecksum } from '../model/entry-codec.ts'
 import type { Checksums } from '../model/wire.ts'
 import type { SnapshotFile } from '../node/ports.ts'
+import { verifyDatabase } from '../store/checksum.ts'
+import { lastEntryOf } from '../store/snapshot-copy.ts'
+import type { Verified } from '../store/types.ts'
 
 /** As production gives them to the codec. */
 export const checksums: Checksums = {
@@ -30,17 +32,16 @@ export function copyDatabase(from: string, to: string): SnapshotFile['last'] {
   } finally {
     db.close()
   }
-  const copy = new DatabaseSync(to, { readOnly: true })
+  return lastEntryOf(to)
+}
+
+/** What production's verify says of the last committed state. */
+export function verifyFile(file: string): Verified {
+  const db = new DatabaseSync(file, { readOnly: true })
   try {
-    const row = copy
-      .prepare(
-        `select idx, term from _quorate_log union all select
-          (select value from _quorate_state where key = 'baseIndex'),
-          (select value from _quorate_state where key = 'baseTerm') order by 1 desc limit 1`,
-      )
-      .get()
-    return { index: toLogIndex(Number(row?.['idx'])), term: toTerm(Number(row?.['term'])) }
+    db.exec('begin')
+    return verifyDatabase(db)
   } finally {
-    copy.close()
+    db.close()
   }
 }

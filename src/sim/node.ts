@@ -5,7 +5,7 @@
 import { mkdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { NodeId } from '../base/brand.ts'
-import { toTerm } from '../base/brand.ts'
+import { toLogIndex, toTerm } from '../base/brand.ts'
 import type { Prng } from '../base/prng.ts'
 import type { HardState, LogState } from '../core/order/leader/types.ts'
 import type { Entry } from '../model/entry.ts'
@@ -100,8 +100,8 @@ export class SimNode {
     this.content = new ContentReader(file)
     this.clockOffsetMs = profile.clockSkewMs === 0 ? 0 : prng.intInclusive(0, profile.clockSkewMs)
     this.#tickUs = Math.round((TICK_US * prng.intInclusive(90, 110)) / 100)
-    const store = Store.open({ path: file })
-    const { log } = store.state
+    const store = Store.open(file)
+    const { log } = store.state()
     this.ledger = new NodeLedger(id, log, readLog(store, log))
     this.disk.settled()
     this.#start(store, log)
@@ -122,8 +122,10 @@ export class SimNode {
   /** For the checkers; null while it is down. */
   get view(): View | null {
     if (this.#running === null) return null
-    const { role, term, commit } = this.#running.driver.order
-    return { id: this.id, role, term, commit, ledger: this.ledger }
+    const { order } = this.#running.driver
+    const { role, term, commit } = order
+    const termAt = (index: number) => order.termAt(toLogIndex(index))
+    return { id: this.id, role, term, commit, termAt, ledger: this.ledger }
   }
 
   request(request: NodeRequest, done: (reply: NodeReply) => void): void {
@@ -149,9 +151,9 @@ export class SimNode {
   /** Starts the process again. Returns the ledger of before. */
   restart(): NodeLedger {
     const before = this.ledger
-    const store = Store.open({ path: this.disk.file })
+    const store = Store.open(this.disk.file)
     this.disk.reopened()
-    const { log } = store.state
+    const { log } = store.state()
     this.ledger = new NodeLedger(this.id, log, readLog(store, log))
     this.#options.watch.note(this.name, `restart at ${log.last.index} of term ${log.last.term}`)
     this.#start(store, log)
@@ -192,7 +194,7 @@ export class SimNode {
       receive: (from, message) => this.driver?.receive(from, message),
       link: (peer, up) => this.driver?.link(peer, up),
     })
-    const state = { identity: store.state.identity, log }
+    const state = { identity: store.state().identity, log }
     const driver = new NodeDriver(this.#driverOptions(), ports, this.#prng.fork(), this.#hard, state)
     this.#running = { life, store, reader, port, driver }
     this.#tick(life)

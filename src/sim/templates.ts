@@ -70,7 +70,7 @@ export function joinerFile(templates: Templates, path: string, identity: FileIde
 }
 
 function found(path: string, identity: FileIdentity, base: EntryId, members: Members): void {
-  const store = Store.open({ path })
+  const store = Store.open(path)
   const reply = store.run({ kind: 'found', ticket: 1, identity, base, members })
   assert(reply.kind === 'done', () => `found answered ${JSON.stringify(reply)}`)
   store.close()

@@ -259,6 +259,7 @@ export class World {
   // Watching
 
   #ran(node: SimNode, command: StoreCommand, reply: StoreReply): void {
+    const appliedBefore = node.ledger.applied
     const { added, removed } = node.ledger.ran(command, reply)
     if (command.kind !== 'read') {
       this.note(node.name, `${command.kind} -> ${reply.kind}, log ends at ${node.ledger.last.index}`)
@@ -272,6 +273,7 @@ export class World {
     }
     this.order.added(node.ledger, added)
     this.order.removed(node.ledger, removed)
+    if (reply.kind === 'applied') this.order.applied(node.ledger, appliedBefore, reply.index)
     if (reply.kind === 'truncated') {
       this.#counts.takenBack += removed.length
       this.content.checkLost(node, removed, reply.lost)

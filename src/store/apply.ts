@@ -11,7 +11,7 @@
  * again, and it is done once more. DDL itself must see the real schema:
  * `pragma writable_schema = reset` loads that.
  */
-import { constants } from 'node:sqlite'
+import { constants, type DatabaseSync } from 'node:sqlite'
 import { assert } from '../base/assert.ts'
 import { type LogIndex, next } from '../base/brand.ts'
 import { QuorateError } from '../base/errors.ts'
@@ -28,12 +28,19 @@ const SLICE_ENTRIES = 2_000
 const HIDE_TRIGGERS = `savepoint _quorate_hide; pragma writable_schema = on;
   delete from sqlite_schema where type = 'trigger'; pragma writable_schema = reset`
 
+/** A changeset that waits to be applied together with its neighbours. */
+interface Waiting {
+  readonly entry: Entry
+  readonly bytes: Uint8Array
+}
+
 export class Applier {
   readonly #connections: Connections
   readonly #applier: Connection
   readonly #log: Log
   /** The schema version at which triggers were hidden; null if they may be visible. */
   #hiddenAt: number | null = null
+  #waiting: Waiting[] = []
 
   constructor(connections: Connections, log: Log) {
     this.#connections = connections
@@ -49,19 +56,13 @@ export class Applier {
    */
   apply(to: LogIndex): LogIndex {
     const log = this.#log
-    let bytes = 0
-    let count = 0
     let applied = log.applied
-    this.#connections.transaction(this.#applier, () => {
-      if (applied >= to) return
-      for (const entry of log.entries(next(applied), to)) {
-        this.#entry(entry)
+    this.#within('apply', () => {
+      for (const entry of applied < to ? this.#slice(next(applied), to) : []) {
+        for (const operation of operationsOf(entry)) this.#do(entry, operation)
         applied = entry.index
-        bytes += entry.body.length
-        count += 1
-        if (entry.kind === 'verify' || entry.kind === 'schema') break
-        if (bytes >= SLICE_BYTES || count >= SLICE_ENTRIES) break
       }
+      this.#flush()
       log.saveApplied(this.#applier, applied)
       // What may be applied is committed; the hint spares a restarted node some waiting.
       if (to > log.state.log.commit) log.saveCommit(to)
@@ -71,49 +72,96 @@ export class Applier {
     return applied
   }
 
-  #entry(entry: Entry): void {
-    if (entry.kind !== 'data' && entry.kind !== 'schema') return
+  /** Read before anything is done: DDL finds the database locked while a SELECT is under way. */
+  #slice(from: LogIndex, to: LogIndex): readonly Entry[] {
+    const slice: Entry[] = []
+    let bytes = 0
+    for (const entry of this.#log.entries(from, to)) {
+      slice.push(entry)
+      bytes += entry.body.length
+      if (entry.kind === 'verify' || entry.kind === 'schema') break
+      if (bytes >= SLICE_BYTES || slice.length >= SLICE_ENTRIES) break
+    }
+    return slice
+  }
+
+  /**
+   * Takes applied entries back, the last one first, and does `also` in the same transaction.
+   *
+   * Throws LOG_CORRUPT if one does not fit the data; nothing has changed then.
+   */
+  undo(entries: readonly Entry[], also: () => void): void {
+    this.#within('undo', () => {
+      for (const entry of entries.toReversed()) {
+        assert(entry.kind !== 'schema', () => `schema entry ${entry.index} applied uncommitted`)
+        for (const operation of operationsOf(entry).toReversed())
+          this.#do(entry, inverse(operation))
+      }
+      this.#flush()
+      also()
+    })
+  }
+
+  #within(verb: 'apply' | 'undo', run: () => void): void {
     try {
-      for (const operation of decodeBatch(entry.body).operations) this.#do(operation)
+      this.#connections.transaction(this.#applier, run)
     } catch (cause) {
-      // A rollback may follow, and it would bring the real schema back unnoticed.
+      // The rollback may have brought the real schema back.
       this.#hiddenAt = null
-      throw cannot('apply', entry, cause)
+      this.#waiting = []
+      if (!(cause instanceof Misfit)) throw cause
+      const { index, term } = cause.entry
+      const detail = `Can't ${verb} entry ${index} of term ${term}: ${cause.message}.`
+      throw new QuorateError('LOG_CORRUPT', detail, {}, { cause: cause.cause })
     }
   }
 
-  /** Takes an applied `data` entry back, within the transaction that is open. */
-  undo(entry: Entry): void {
-    if (entry.kind !== 'data') {
-      assert(entry.kind !== 'schema', () => `schema entry ${entry.index} applied uncommitted`)
-      return
-    }
-    try {
-      const { operations } = decodeBatch(entry.body)
-      for (const operation of operations.toReversed()) this.#do(inverse(operation))
-    } catch (cause) {
-      this.#hiddenAt = null
-      throw cannot('undo', entry, cause)
-    }
-  }
-
-  #do(operation: Operation): void {
+  #do(entry: Entry, operation: Operation): void {
     switch (operation.kind) {
       case 'changeset':
-        this.#hideTriggers()
-        applyChangeset(this.#applier, operation.bytes)
+        this.#waiting.push({ entry, bytes: operation.bytes })
         break
       case 'ddl':
-        this.#applier.db.exec('pragma writable_schema = reset')
-        this.#hiddenAt = null
-        this.#applier.db.exec(operation.sql)
+        this.#flush()
+        this.#ddl(entry, operation.sql)
         break
+      // Nothing else touches these two, so they need not wait for the rows before them.
       case 'sequence':
         for (const { table, after } of operation.rows) setSequence(this.#applier, table, after)
         break
       case 'pragma':
         this.#applier.db.exec(`pragma ${operation.name} = ${operation.after}`)
         break
+    }
+  }
+
+  #ddl(entry: Entry, sql: string): void {
+    this.#applier.db.exec('pragma writable_schema = reset')
+    this.#hiddenAt = null
+    try {
+      this.#applier.db.exec(sql)
+    } catch (cause) {
+      throw new Misfit(entry, String(cause), cause)
+    }
+  }
+
+  /**
+   * Applies what waits, as one changeset: SQLite prepares statements and copies pages for each one,
+   * which for small entries takes several times as long as their rows. Changesets may be
+   * concatenated, but rows that meet a constraint are tried again at the end of the whole instead
+   * of their own; if later ones need them before, nothing has happened, and it is done one by one.
+   */
+  #flush(): void {
+    const waiting = this.#waiting
+    this.#waiting = []
+    const [first, second] = waiting
+    if (first === undefined) return
+    this.#hideTriggers()
+    const { db } = this.#applier
+    if (second !== undefined && applied(db, Buffer.concat(waiting.map(({ bytes }) => bytes))))
+      return
+    for (const { entry, bytes } of waiting) {
+      if (!applied(db, bytes)) throw new Misfit(entry, misfitOf(db, bytes))
     }
   }
 
@@ -149,25 +197,42 @@ function inverse(operation: Operation): Operation {
   }
 }
 
-/** Throws LOG_CORRUPT at the first row that is not as the changeset expects it. */
-function applyChangeset(applier: Connection, bytes: Uint8Array): void {
+/** False: a row is not as the changeset expects it, and nothing was applied. */
+function applied(db: DatabaseSync, bytes: Uint8Array): boolean {
+  return db.applyChangeset(bytes, { onConflict: () => constants.SQLITE_CHANGESET_ABORT })
+}
+
+/** What kept a changeset from being applied; runs it again to see. */
+function misfitOf(db: DatabaseSync, bytes: Uint8Array): string {
   let table = ''
-  let conflict: number | null = null
-  const done = applier.db.applyChangeset(bytes, {
+  let type = 0
+  db.applyChangeset(bytes, {
     filter: (name) => {
       table = name
       return true
     },
-    onConflict: (type) => {
-      conflict = type
+    onConflict: (conflict) => {
+      type = conflict
       return constants.SQLITE_CHANGESET_ABORT
     },
   })
-  if (done) return
-  throw new QuorateError(
-    'LOG_CORRUPT',
-    `A row of table ${table} is not as expected (conflict ${conflict ?? 'unknown'}).`,
-  )
+  return `a row of table ${table} is not as expected (conflict ${type})`
+}
+
+function operationsOf(entry: Entry): readonly Operation[] {
+  if (entry.kind !== 'data' && entry.kind !== 'schema') return []
+  return decodeBatch(entry.body).operations
+}
+
+/** An entry and the data don't go together. */
+class Misfit extends Error {
+  override readonly name = 'Misfit'
+  readonly entry: Entry
+
+  constructor(entry: Entry, message: string, cause?: unknown) {
+    super(message, { cause })
+    this.entry = entry
+  }
 }
 
 function setSequence(applier: Connection, table: string, value: bigint | null): void {
@@ -181,10 +246,4 @@ function setSequence(applier: Connection, table: string, value: bigint | null): 
       ? 'insert into sqlite_sequence (seq, name) values (?, ?)'
       : 'update sqlite_sequence set seq = ? where name = ?'
   applier.internal(sql).run(value, table)
-}
-
-function cannot(verb: 'apply' | 'undo', entry: Entry, cause: unknown): QuorateError {
-  const why = cause instanceof QuorateError ? cause.detail : String(cause)
-  const detail = `Can't ${verb} entry ${entry.index} of term ${entry.term}: ${why}`
-  return new QuorateError('LOG_CORRUPT', detail, {}, { cause })
 }

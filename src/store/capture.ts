@@ -130,7 +130,7 @@ export class Capture {
   }
 }
 
-const NO_ROWS: Sequence = new Map()
+const NO_ROWS: ReadonlyMap<string, bigint> = new Map()
 
 function changedRows(before: Sequence, after: Sequence): SequenceRows {
   const rows: SequenceRows[number][] = []

@@ -12,7 +12,7 @@ import { QuorateError } from '../base/errors.ts'
 const INTERNAL = { readBigInts: false, returnArrays: true } as const
 
 /** Page cache of each connection in KiB; negative is SQLite's way to say KiB. */
-const CACHE = 'pragma cache_size = -16384'
+const CACHE = 'pragma cache_size = -32768'
 
 export interface OpenOptions {
   /** How long a connection waits for another process's lock, in milliseconds. */

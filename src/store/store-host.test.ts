@@ -19,7 +19,7 @@ function harness(run: (command: StoreCommand) => StoreReply = () => done) {
   const later: (() => void)[] = []
   const clock = { ms: 0 }
   const host = new StoreHost({
-    store: { run, close: () => events.push('store closed') },
+    store: { run, foreignWrites: 0, close: () => events.push('store closed') },
     flusher: {
       wrote: (ticket) => events.push(`wrote ${ticket}`),
       reopen: () => events.push('reopen'),
@@ -37,7 +37,7 @@ function harness(run: (command: StoreCommand) => StoreReply = () => done) {
 test('quick commands share one message of replies, and each ticket is handed to the flusher', () => {
   const { host, events, posts, later } = harness()
   host.receive({ kind: 'commands', commands: [compact(1), compact(2), compact(3)] })
-  deepEqual(posts, [{ kind: 'replies', replies: [done, done, done] }])
+  deepEqual(posts, [{ kind: 'replies', replies: [done, done, done], foreignWrites: 0 }])
   deepEqual(events, ['wrote 1', 'wrote 2', 'wrote 3'])
   equal(later.length, 0)
 })
@@ -81,7 +81,9 @@ test('an error that is told leaves the store in service', () => {
   })
   host.receive({ kind: 'commands', commands: [compact(1), compact(2)] })
   const error = { code: 'TOO_LARGE', detail: 'It is.', facts: {} }
-  deepEqual(posts, [{ kind: 'replies', replies: [{ kind: 'failed', error }, done] }])
+  deepEqual(posts, [
+    { kind: 'replies', replies: [{ kind: 'failed', error }, done], foreignWrites: 0 },
+  ])
 })
 
 test('after a broken assertion nothing is done any more', () => {
@@ -96,7 +98,7 @@ test('after a broken assertion nothing is done any more', () => {
   const failed = { kind: 'failed', error }
   deepEqual(posts, [
     { kind: 'fatal', error },
-    { kind: 'replies', replies: [failed, failed] },
+    { kind: 'replies', replies: [failed, failed], foreignWrites: 0 },
   ])
   deepEqual(ran, [1])
   deepEqual(events, [])

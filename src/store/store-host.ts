@@ -11,6 +11,8 @@ import type { StoreCommand, StoreReply, StoreState } from './types.ts'
 export interface HostedStore {
   run(command: StoreCommand): StoreReply
   close(): void
+  /** How often another process's write was noticed. */
+  readonly foreignWrites: number
 }
 
 /** What the host needs from the flusher. */
@@ -30,7 +32,11 @@ export type FromStore =
   | { readonly kind: 'opened'; readonly state: StoreState }
   | { readonly kind: 'refused'; readonly error: ErrorData }
   /** Replies to commands, in the order of these. */
-  | { readonly kind: 'replies'; readonly replies: readonly StoreReply[] }
+  | {
+      readonly kind: 'replies'
+      readonly replies: readonly StoreReply[]
+      readonly foreignWrites: number
+    }
   | { readonly kind: 'flushed'; readonly ticket: Ticket }
   | { readonly kind: 'checkpointed' }
   /** The store is not to be trusted any more; nothing but failures will come. */
@@ -91,7 +97,8 @@ export class StoreHost {
       else replies.push(this.#run(item))
       if (now() >= until) break
     }
-    if (replies.length > 0) post({ kind: 'replies', replies })
+    const { foreignWrites } = this.#options.store
+    if (replies.length > 0) post({ kind: 'replies', replies, foreignWrites })
     this.#running = this.#queue.length > 0
     if (this.#running) later(() => this.#turn())
   }
@@ -115,8 +122,8 @@ export class StoreHost {
     if (this.#dead !== null) return
     try {
       this.#options.checkpoint()
-    } catch (error) {
-      this.die(toErrorData(error))
+    } catch {
+      // The WAL has everything and stays as it is; the background meets the same error and tells it.
     }
     this.#options.post({ kind: 'checkpointed' })
   }

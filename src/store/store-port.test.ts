@@ -20,7 +20,7 @@ function fakeStore(opened: string): Worker {
         return { kind: 'applied', index: command.ticket }
       }
       const host = new StoreHost({
-        store: { run, close() {} },
+        store: { run, foreignWrites: 3, close() {} },
         flusher: { wrote: (ticket) => post({ kind: 'flushed', ticket }), reopen() {}, close() {} },
         checkpoint() {}, post, closed: () => parentPort.close(),
         later: setImmediate, now: () => performance.now(),
@@ -56,6 +56,7 @@ test('replies come in order, flushes come through, closing waits for what was as
     [1, 2, 3, 4].map((index) => ({ kind: 'applied', index })),
   )
   deepEqual(flushed, [1, 2, 3, 4])
+  equal(store.foreignWrites, 3)
   equal((await ask(store.port, 5)).kind, 'failed')
 })
 

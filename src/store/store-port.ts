@@ -5,6 +5,7 @@
 import type { Worker } from 'node:worker_threads'
 import { type ErrorData, fromErrorData, toErrorData } from '../base/errors.ts'
 import type { Ticket } from '../core/order/leader/types.ts'
+import type { OpenOptions } from './connections.ts'
 import { lightweightEntries } from './lightweight.ts'
 import type { FromStore, ToStore } from './store-host.ts'
 import type { StoreCommand, StoreReply, StoreState } from './types.ts'
@@ -15,6 +16,8 @@ export interface OpenStore {
   readonly port: StorePort
   /** As of opening. */
   readonly state: StoreState
+  /** How often another process's write was noticed. */
+  readonly foreignWrites: number
   /** Calls the listener once if the store can't be trusted any more: stop serving. */
   onFatal(listener: (error: ErrorData) => void): void
   /** Has the store copy what is left of the WAL between two commands. */
@@ -40,7 +43,7 @@ export function openStorePort(options: StoreWorkerData): Promise<OpenStore> {
 }
 
 /** What the worker needs; see Store.open. */
-export interface StoreWorkerData {
+export interface StoreWorkerData extends OpenOptions {
   readonly path: string
 }
 
@@ -57,6 +60,7 @@ class StoreLine implements OpenStore, StorePort {
   readonly #ready = Promise.withResolvers<OpenStore>()
   readonly #ended = Promise.withResolvers<void>()
   #state: StoreState | null = null
+  foreignWrites = 0
   #unsent: StoreCommand[] = []
   /** Callbacks of the commands without a reply, in order. */
   #waiting: ((reply: StoreReply) => void)[] = []
@@ -139,6 +143,7 @@ class StoreLine implements OpenStore, StorePort {
         this.#ready.reject(fromErrorData(message.error))
         break
       case 'replies':
+        this.foreignWrites = message.foreignWrites
         for (const reply of message.replies) this.#waiting.shift()?.(reply)
         break
       case 'flushed':

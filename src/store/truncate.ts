@@ -28,9 +28,8 @@ export function truncate(
   if (to >= log.last.index) return null
   const tail = [...log.entries(next(to), log.last.index)]
   const lost = keep(connections.path, log, tail, at)
-  connections.transaction(connections.applier, () => {
-    const applied = tail.filter(({ index }) => index <= log.applied)
-    for (const entry of applied.toReversed()) applier.undo(entry)
+  const applied = tail.filter(({ index }) => index <= log.applied)
+  applier.undo(applied, () => {
     log.deleteAbove(to)
     if (to < log.applied) log.saveApplied(connections.applier, to)
     if (to < log.state.log.commit) log.saveCommit(to)

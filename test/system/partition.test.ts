@@ -9,7 +9,7 @@ async function cut(cluster: Cluster, lonely: ChildNode, on: boolean): Promise<vo
   for (const node of cluster.nodes) {
     const others = cluster.nodes.filter((other) => other !== node).map((other) => other.name)
     const names = node === lonely ? others : [lonely.name]
-    await cluster.admin(node, 'fault', { kind: 'cut', names: on ? names : [] })
+    await cluster.admin(node, 'fault', { cut: on ? names : [] })
   }
 }
 

@@ -1,9 +1,10 @@
 /** `quorate serve`: one node in this process, until a signal ends it. */
+import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { type Command, Option } from 'commander'
 import { parse } from 'yaml'
 import { EXIT_WITH_STDIN } from '../../base/env.ts'
-import { QuorateError } from '../../base/errors.ts'
+import { fromErrorData, QuorateError } from '../../base/errors.ts'
 import {
   flagOf,
   type Layer,
@@ -16,6 +17,7 @@ import {
   type OptionKey,
   type ServeOptions,
 } from '../options.ts'
+import { EXIT_FAILURE, errorLine } from '../output.ts'
 
 const HELP = `
 Without --join, a file that belongs to no cluster founds one, with its content as the first state.
@@ -84,16 +86,48 @@ function readConfig(path: string): Layer {
   return layerFromFile(content, path)
 }
 
+/** Resolves when a signal ended the node. Throws why it could not start or go on. */
 async function serve(options: ServeOptions): Promise<void> {
-  const { startNode } = await import('../../node/host.ts')
-  const node = await startNode(options)
-  const ended = Promise.withResolvers<void>()
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, ended.resolve)
+  const [{ startNode }, { pino }] = await Promise.all([
+    import('../../host/start-node.ts'),
+    import('pino'),
+  ])
+  const log = pino({ level: options.logLevel, base: { node: options.name } })
+  const stop = stopSignal()
+  log.info({ file: options.file, listen: options.listen }, 'node.starting')
+  const node = await startNode(options, stop).catch((error: unknown) => {
+    if (!stop.aborted) throw error
+    return null
+  })
+  if (node !== null) {
+    node.onEvent(({ name, level, facts }) => log[level](facts, name))
+    log.info({ url: node.url, id: node.id }, 'node.started')
+    const failure = await Promise.race([node.failed, aborted(stop)])
+    if (failure !== null) {
+      // No orderly end: what failed may be what that would need. A restart starts from the disk.
+      process.stderr.write(`${errorLine(fromErrorData(failure))}\n`)
+      process.exit(EXIT_FAILURE)
+    }
+    log.info('node.stopping')
+    await node.stop()
+  }
+  log.info('node.stopped')
+  process.exit(0)
+}
+
+/** Aborted by the first signal that asks the process to end; more of them change nothing. */
+function stopSignal(): AbortSignal {
+  const controller = new AbortController()
+  const stop = (): void => controller.abort()
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop)
   if (process.env[EXIT_WITH_STDIN] === '1') {
     process.stdin.resume()
-    process.stdin.on('end', ended.resolve).on('error', ended.resolve)
+    process.stdin.on('end', stop).on('error', stop)
   }
-  await ended.promise
-  await node.close()
-  process.exit(0)
+  return controller.signal
+}
+
+async function aborted(signal: AbortSignal): Promise<null> {
+  if (!signal.aborted) await once(signal, 'abort')
+  return null
 }

@@ -261,10 +261,7 @@ export class DemoCluster {
   }
 
   async #fault(node: DemoNode, cut: readonly string[]): Promise<void> {
-    await postJson({ urls: [node.child.url], token: null }, '/admin/fault', {
-      kind: 'cut',
-      names: cut,
-    })
+    await postJson({ urls: [node.child.url], token: null }, '/admin/fault', { cut })
   }
 
   #leads(node: DemoNode): boolean {

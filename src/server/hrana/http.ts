@@ -40,9 +40,7 @@ export async function answerPipeline(
     const outcomes: StreamOutcome[] = []
     for (const request of requests) outcomes.push(await stream.run(request, call))
     const session = stream.token === null ? null : encodeToken(stream.token)
-    const next = stream.closed ? null : streams.keep(stream)
-    if (next === null) streams.drop(stream)
-    const json = encodePipeline(next, outcomes, session)
+    const json = encodePipeline(streams.keep(stream), outcomes, session)
     return { status: 200, contentType: 'application/json', body: json, session }
   } catch (error) {
     if (stream !== null) streams.drop(stream)

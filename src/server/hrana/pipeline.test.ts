@@ -225,6 +225,46 @@ test('a batch that is not closed opens a stream at the leader, and later request
   assert.notEqual(node.owner, null)
 })
 
+test('inside a transaction a closed batch runs as it is, BEGIN included', async (t) => {
+  const server = await start(t)
+  const condition = { type: 'ok', step: 0 }
+  const steps = [
+    { stmt: { sql: 'BEGIN TRANSACTION READONLY' } },
+    { stmt: { sql: 'SELECT 1' }, condition },
+    { stmt: { sql: 'COMMIT' }, condition: { type: 'ok', step: 1 } },
+    { stmt: { sql: 'ROLLBACK' }, condition: { type: 'not', cond: { type: 'ok', step: 2 } } },
+  ]
+  const requests = [execute('BEGIN'), { type: 'batch', batch: { steps } }, CLOSE]
+  const { json } = await pipeline(server, requests)
+  const { step_results: results, step_errors: errors } = json.results[1].response.result
+  assert.match(errors[0].message, /within a transaction/)
+  assert.deepEqual([results.length, results[3] !== null], [4, true])
+})
+
+test('after an unknown outcome the stream begins anew under another name', async (t) => {
+  const server = await start(t)
+  const { json } = await pipeline(server, [execute('BEGIN')])
+  const error = { code: 'UNKNOWN_OUTCOME', detail: 'Late.' } as const
+  server.node.reply = { kind: 'error', error }
+  const failed = await pipeline(server, [execute('COMMIT')], json.baton)
+  assert.equal(failed.json.results[0].error.code, 'UNKNOWN_OUTCOME')
+  server.node.loseTransaction()
+  server.node.reply = null
+  await pipeline(server, [execute('BEGIN'), CLOSE], failed.json.baton)
+  const streams = server.node.requests.flatMap((each) => {
+    return each.kind === 'stream' ? [[each.stream, each.open, each.end]] : []
+  })
+  const [first, second] = [streams[0]?.[0], streams[3]?.[0]]
+  assert.notEqual(first, second)
+  assert.deepEqual(streams.slice(0, 5), [
+    [first, false, false],
+    [first, true, false],
+    [first, true, true],
+    [second, false, false],
+    [second, true, true],
+  ])
+})
+
 test('levels, deadline and the name of a write come from headers or URL', async (t) => {
   const server = await start(t)
   const body = { requests: [execute('SELECT 1'), execute('CREATE TABLE t (a)'), CLOSE] }

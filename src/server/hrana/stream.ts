@@ -43,6 +43,7 @@ export class HranaStream {
   #transaction: Transaction = 'none'
   #token: SessionToken | null = null
   #closed = false
+  #renamed = 0
 
   constructor(name: string, ask: Ask) {
     this.#name = name
@@ -76,7 +77,7 @@ export class HranaStream {
       case 'execute':
         return this.#execute(this.#statement(request.statement), call)
       case 'batch': {
-        const ran = await this.#runPlan(planBatch(this.#steps(request)), call)
+        const ran = await this.#runPlan(this.#planBatch(this.#steps(request)), call)
         return 'error' in ran ? ran : { ok: { type: 'batch', steps: ran.steps } }
       }
       case 'sequence':
@@ -145,6 +146,12 @@ export class HranaStream {
 
   // Requests that reach the node
 
+  /** Inside a transaction every step must run as it is, also a nonsensical BEGIN. */
+  #planBatch(steps: readonly Step[]): Plan {
+    if (this.#transaction === 'none') return planBatch(steps)
+    return { via: 'stream', program: { atomic: false, steps } }
+  }
+
   async #execute(statement: Statement, call: CallOptions): Promise<StreamOutcome> {
     const ran = await this.#runPlan(planStatement(statement), call)
     if ('error' in ran) return ran
@@ -190,7 +197,7 @@ export class HranaStream {
       case 'result': {
         this.sawToken(reply.token)
         const { steps } = reply.result
-        return { steps: inside ? steps : (plan.results?.(steps) ?? steps) }
+        return { steps: plan.results?.(steps) ?? steps }
       }
       case 'writeNeeded':
         return { error: READ_ONLY }
@@ -218,7 +225,7 @@ export class HranaStream {
   async #askStream(program: Program, call: CallOptions): Promise<NodeReply> {
     const { ack, timeoutMs } = call
     const open = this.#transaction === 'open'
-    const stream = this.#name
+    const stream = this.#nodeStream
     const reply = await this.#ask({
       ...{ kind: 'stream', stream, open, program, end: false, ack, timeoutMs },
     })
@@ -228,14 +235,20 @@ export class HranaStream {
       this.#transaction = open && !endsTransaction(program) ? 'lost' : 'none'
       // What became of it is not known here: make sure that nothing is left open.
       this.#end()
+      // What that ends must not be a transaction that the client begins next.
+      this.#renamed += 1
     }
     // The stream may have been closed while the answer was on its way.
     if (this.#closed && this.#transaction === 'open') this.#end()
     return reply
   }
 
+  get #nodeStream(): string {
+    return this.#renamed === 0 ? this.#name : `${this.#name}.${this.#renamed}`
+  }
+
   #end(): void {
-    const stream = this.#name
+    const stream = this.#nodeStream
     const request = { stream, open: true, program: null, end: true, ack: 'local' } as const
     this.#ask({ kind: 'stream', ...request, timeoutMs: END_TIMEOUT_MS }).catch(() => {})
   }

@@ -34,6 +34,7 @@ export class Streams {
   /** Makes names of streams unique in the cluster; drawing each one would cost more than its SQL. */
   readonly #name = randomBytes(ID_BYTES).toString('hex')
   #opened = 0
+  #closing = false
   readonly #kept = new Map<string, Kept>()
   readonly #byStream = new Map<HranaStream, Kept>()
   readonly #expired = new Set<string>()
@@ -76,8 +77,15 @@ export class Streams {
     return kept.stream
   }
 
-  /** A call on the stream ends and another may follow. Returns the baton for it. Throws OVERLOADED. */
-  keep(stream: HranaStream): string {
+  /**
+   * A call on the stream ends. Returns the baton for the next one; null if the stream has ended.
+   * Throws OVERLOADED.
+   */
+  keep(stream: HranaStream): string | null {
+    if (stream.closed || this.#closing) {
+      this.drop(stream)
+      return null
+    }
     const kept = this.#byStream.get(stream) ?? this.#add(stream)
     kept.sequence += 1n
     kept.busy = false
@@ -92,8 +100,12 @@ export class Streams {
     if (kept !== undefined) this.#forget(kept)
   }
 
+  /** Ends streams that wait now, and those in a call when it ends. */
   close(): void {
-    for (const { stream } of [...this.#kept.values()]) this.drop(stream)
+    this.#closing = true
+    for (const { stream, busy } of [...this.#kept.values()]) {
+      if (!busy) this.drop(stream)
+    }
   }
 
   #add(stream: HranaStream): Kept {

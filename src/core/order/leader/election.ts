@@ -6,6 +6,7 @@
 import type { NodeId } from '../../../base/brand.ts'
 import { toTerm } from '../../../base/brand.ts'
 import type { EntryId } from '../../../model/entry.ts'
+import type { Members } from '../../../model/members.ts'
 import type { RaftMessage } from '../../../model/message.ts'
 import { hasQuorum } from './commit.ts'
 import {
@@ -103,9 +104,15 @@ export function hearsQuorum(s: State): boolean {
   return hasQuorum(s.voters, (id) => id === s.self || silentTicks(id) < s.options.electionTicks)
 }
 
+/**
+ * A voter of the configuration in force, or of the last one that is known to be committed: while its
+ * own removal is in its log only, others may lack the entry, and then nobody but this node can win
+ * and commit it (thesis 4.2.2).
+ */
 function mayCampaign(s: State): boolean {
-  const self = s.member(s.self)
-  return self !== null && self.role === 'voter' && self.priority > 0
+  const votes = ({ members }: Members): boolean =>
+    members.some(({ id, role, priority }) => id === s.self && role === 'voter' && priority > 0)
+  return votes(s.log.members) || votes(s.log.membersAt(s.commit))
 }
 
 function preCampaign(s: State): void {

@@ -294,6 +294,8 @@ function onInstalled(s: State, log: LogState): void {
   assert(s.executing.length === 0, () => `L11: installed while ${s.executing.length} execute`)
   assert(s.lead === null, () => `L6: installed while leading term ${s.term}`)
   assert(log.last.index >= s.commit, () => `L7: ${log.last.index} installed at ${s.commit}`)
+  // A node can get a snapshot before it has heard anything else of that term.
+  if (log.last.term > s.term) becomeFollower(s, log.last.term, null)
   s.log = new LogView(log)
   s.durability.replaced(log.last.index)
   s.commit = higher(s.commit, startCommit(log))

@@ -49,8 +49,10 @@ export class LogView {
     return this.#membersAt.index
   }
 
-  get terms(): readonly EntryId[] {
-    return this.#terms
+  /** The configuration that was in force at an index from the base on. */
+  membersAt(index: LogIndex): Members {
+    const at = this.#members.findLast((change) => change.index <= index) ?? this.#members[0]
+    return present(at, () => `members at ${index}`).members
   }
 
   /** The term of the entry at an index, or null if the log does not hold it (any more). */

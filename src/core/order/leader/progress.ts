@@ -110,6 +110,8 @@ export function matched(peer: Progress, match: LogIndex, stallTicks: number): bo
   const head = peer.flights[0]
   // The order was cut: one write there is durable as a whole, so this was all of it.
   if (head !== undefined && head.first <= peer.match) peer.flights = []
-  if (peer.flights.length === 0 && peer.state === 'replicate') peer.next = after(peer.match)
+  const behind = peer.next <= peer.match
+  const idle = peer.flights.length === 0 && peer.state === 'replicate'
+  if (behind || idle) peer.next = after(peer.match)
   return advanced
 }

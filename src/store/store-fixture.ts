@@ -1,0 +1,206 @@
+/** What the store's tests share: stores in a temporary folder, short ways to run SQL, comparison. */
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import type { TestContext } from 'node:test'
+import { toLogIndex, toTerm } from '../base/brand.ts'
+import type { ErrorCode } from '../base/errors.ts'
+import type { Entry } from '../model/entry.ts'
+import type { Program, StatementResult, Step, StepResult, Value } from '../model/program.ts'
+import { Store } from './store.ts'
+import type { StoreCommand, StoreReply } from './types.ts'
+
+export const TERM = toTerm(1)
+const BASE = { term: TERM, index: toLogIndex(1) }
+const TICKET = 0
+const AT = 1_700_000_000_000
+
+type Executed = Extract<StoreReply, { kind: 'executed' }>
+type Sql = string | readonly [sql: string, ...args: Value[]]
+
+/** A folder that goes with the test. */
+export function folderOf(t: TestContext): string {
+  const folder = mkdtempSync(join(tmpdir(), 'quorate-store-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  return folder
+}
+
+function steps(sqls: readonly Sql[]): readonly Step[] {
+  return sqls.map((sql) => {
+    const [text, ...args] = typeof sql === 'string' ? [sql] : sql
+    return { statement: { sql: text, args } }
+  })
+}
+
+export function program(...sqls: Sql[]): Program {
+  return { atomic: false, steps: steps(sqls) }
+}
+
+export function atomic(...sqls: Sql[]): Program {
+  return { atomic: true, steps: steps(sqls) }
+}
+
+/** The result of a step that went well. */
+export function ok(step: StepResult | undefined): StatementResult {
+  assert.ok(step !== null && step !== undefined && 'ok' in step, JSON.stringify(step))
+  return step.ok
+}
+
+/** The code of a step's error, 'ok', or 'skipped'. */
+export function outcome(step: StepResult | undefined): ErrorCode | 'ok' | 'skipped' {
+  if (step === null || step === undefined) return 'skipped'
+  return 'error' in step ? step.error.code : 'ok'
+}
+
+/** A store with a few words to drive it. */
+export class Replica {
+  readonly path: string
+  store: Store
+
+  constructor(path: string) {
+    this.path = path
+    this.store = Store.open(path)
+  }
+
+  /** A founded replica. Two with the same tables may follow each other. */
+  static found(t: TestContext, folder: string, name: string, prepare = ''): Replica {
+    const path = join(folder, `${name}.db`)
+    if (prepare !== '') {
+      const db = new DatabaseSync(path)
+      db.exec(prepare)
+      db.close()
+    }
+    const replica = new Replica(path)
+    t.after(() => replica.store.close())
+    replica.send({
+      kind: 'found',
+      ticket: TICKET,
+      identity: { cluster: 'c', node: name },
+      base: BASE,
+      members: { cluster: 'c', members: [] },
+    })
+    return replica
+  }
+
+  get log() {
+    return this.store.state().log
+  }
+
+  /** Runs a command that must not fail. */
+  send(command: StoreCommand): StoreReply {
+    const reply = this.store.run(command)
+    assert.notEqual(reply.kind, 'failed', JSON.stringify(reply))
+    return reply
+  }
+
+  executePrograms(programs: readonly Program[], term = TERM): Executed {
+    const reply = this.send({ kind: 'execute', ticket: TICKET, term, at: AT, programs })
+    assert.equal(reply.kind, 'executed')
+    return reply as Executed
+  }
+
+  /** Runs one program; what it tried with DDL is applied at once, as if it had been committed. */
+  execute(given: Program): Executed {
+    const reply = this.executePrograms([given])
+    if (this.log.applied < this.log.last.index) this.applyAll()
+    return reply
+  }
+
+  /** The steps of one program. */
+  run(...sqls: Sql[]): readonly StepResult[] {
+    const [first] = this.execute(program(...sqls)).outcomes
+    assert.ok(first !== undefined)
+    return first.result.steps
+  }
+
+  /** Runs statements that must all succeed. */
+  must(...sqls: Sql[]): void {
+    for (const sql of sqls) for (const step of this.run(sql)) ok(step)
+  }
+
+  stream(stream: string, ...sqls: Sql[]): Executed {
+    const given = program(...sqls)
+    const command = { ticket: TICKET, term: TERM, at: AT, stream, program: given }
+    return this.send({ kind: 'streamRun', ...command }) as Executed
+  }
+
+  append(entries: readonly Entry[]): void {
+    this.send({ kind: 'append', ticket: TICKET, entries })
+  }
+
+  apply(to: number): void {
+    while (this.log.applied < to) this.send({ kind: 'apply', to: toLogIndex(to) })
+  }
+
+  applyAll(): void {
+    this.apply(this.log.last.index)
+  }
+
+  truncate(to: number): Extract<StoreReply, { kind: 'truncated' }> {
+    const reply = this.send({ kind: 'truncate', ticket: TICKET, to: toLogIndex(to), at: AT })
+    assert.equal(reply.kind, 'truncated')
+    return reply as Extract<StoreReply, { kind: 'truncated' }>
+  }
+
+  /** All entries after the base. */
+  entries(): readonly Entry[] {
+    const { base, last } = this.log
+    if (base.index === last.index) return []
+    const from = toLogIndex(base.index + 1)
+    const reply = this.send({ kind: 'read', from, to: last.index, bytesMax: Infinity })
+    return reply.kind === 'entries' ? reply.entries : []
+  }
+
+  /** Gets everything that another has and applies it. */
+  follow(leader: Replica): void {
+    this.append(leader.entries().slice(this.log.last.index - leader.log.base.index))
+    this.applyAll()
+  }
+
+  reopen(): void {
+    this.store.close()
+    this.store = Store.open(this.path)
+  }
+
+  query(sql: string): readonly (readonly unknown[])[] {
+    const db = new DatabaseSync(this.path, { readOnly: true })
+    try {
+      return db.prepare(sql, { returnArrays: true }).all() as unknown as unknown[][]
+    } finally {
+      db.close()
+    }
+  }
+
+  /** The whole content without the log: equal for replicas that are at the same entry. */
+  content(): Readonly<Record<string, unknown>> {
+    const db = new DatabaseSync(this.path, { readOnly: true })
+    try {
+      return contentOf(db)
+    } finally {
+      db.close()
+    }
+  }
+}
+
+function contentOf(db: DatabaseSync): Readonly<Record<string, unknown>> {
+  const read = { readBigInts: true, returnArrays: true } as const
+  const all = (sql: string) => db.prepare(sql, read).all() as unknown as unknown[][]
+  const content: Record<string, unknown> = {
+    schema: all(`select type, name, tbl_name, sql from sqlite_schema
+      where name not like '\\_quorate%' escape '\\' order by type, name`),
+    userVersion: all('pragma user_version'),
+    applicationId: all('pragma application_id'),
+  }
+  const tables = all("select name from pragma_table_list where schema = 'main' and type <> 'view'")
+  for (const [name] of tables) {
+    if (/^_quorate|^sqlite_(schema|stat)/.test(String(name))) continue
+    // Values as SQL text, which tells 1 from 1.0 and -0.0 from 0.0.
+    const columns = all(`select name from pragma_table_info('${name}')`)
+    const quoted = columns.map(([column]) => `quote("${column}")`).join(", ")
+    const rows = all(`select ${quoted} from "${name}"`).map((row) => row.join('|'))
+    content[String(name)] = rows.sort()
+  }
+  return content
+}

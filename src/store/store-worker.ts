@@ -1,0 +1,46 @@
+/** The thread that owns the store: opens the file, runs commands, flushes what they wrote. */
+import { parentPort, workerData } from 'node:worker_threads'
+import { present } from '../base/assert.ts'
+import { toErrorData } from '../base/errors.ts'
+import { Checkpointer } from './checkpoint.ts'
+import { WalFlusher } from './flush.ts'
+import { Store } from './store.ts'
+import { type FromStore, StoreHost, type ToStore } from './store-host.ts'
+import type { StoreWorkerData } from './store-port.ts'
+
+const port = present(parentPort, () => 'the port of the thread that started this one')
+const post = (message: FromStore): void => port.postMessage(message)
+
+function serve(path: string, store: Store): void {
+  const checkpointer = new Checkpointer(path)
+  const flusher = new WalFlusher({
+    walPath: store.walPath,
+    onFlushed: (ticket) => post({ kind: 'flushed', ticket }),
+    onFatal: ({ message }) => {
+      const detail = `The write-ahead log could not be flushed: ${message}.`
+      host.die({ code: 'LOG_CORRUPT', detail })
+    },
+  })
+  const host = new StoreHost({
+    store,
+    flusher,
+    checkpoint: () => checkpointer.copy(),
+    post,
+    closed: () => {
+      checkpointer.close()
+      port.close()
+    },
+    later: setImmediate,
+    now: () => performance.now(),
+  })
+  port.on('message', (message: ToStore) => host.receive(message))
+}
+
+try {
+  const { path, ...options } = workerData as StoreWorkerData
+  const store = Store.open(path, options)
+  serve(path, store)
+  post({ kind: 'opened', state: store.state() })
+} catch (error) {
+  post({ kind: 'refused', error: toErrorData(error) })
+}
