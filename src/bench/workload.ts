@@ -2,9 +2,9 @@
 import type { Args, RemoteDb } from '../client/index.ts'
 
 export const KEYS = 100_000
-export const UPSERT = `insert into quorate_bench (key, value) values (?, ?)
+export const UPSERT = `insert into bench (key, value) values (?, ?)
   on conflict (key) do update set value = excluded.value`
-export const POINT_READ = 'select value from quorate_bench where key = ?'
+export const POINT_READ = 'select value from bench where key = ?'
 
 const ROW_BYTES = 200
 /** Rows written in one statement while the table is filled: a few MB of changes each. */
@@ -25,10 +25,10 @@ export function upsertArgs(): Args {
 /** Makes the table with all its keys, so that every upsert meets a row. */
 export async function fillTable(db: Pick<RemoteDb, 'execute'>): Promise<void> {
   const options = { timeoutMs: 60_000 }
-  const create = 'create table quorate_bench (key integer primary key, value text not null)'
-  await db.execute('drop table if exists quorate_bench', [], options)
+  const create = 'create table bench (key integer primary key, value text not null)'
+  await db.execute('drop table if exists bench', [], options)
   await db.execute(create, [], options)
-  const fill = `insert into quorate_bench with recursive keys (key) as (
+  const fill = `insert into bench with recursive keys (key) as (
       select ?1 union all select key + 1 from keys where key < ?2)
     select key, ?3 from keys`
   for (let first = 1; first <= KEYS; first += FILL_ROWS) {
@@ -37,5 +37,5 @@ export async function fillTable(db: Pick<RemoteDb, 'execute'>): Promise<void> {
 }
 
 export async function dropTable(db: Pick<RemoteDb, 'execute'>): Promise<void> {
-  await db.execute('drop table if exists quorate_bench')
+  await db.execute('drop table if exists bench')
 }

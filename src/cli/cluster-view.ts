@@ -52,7 +52,8 @@ function rowOf(sample: NodeSample, committed: number): Cell[] {
     const empty = COLUMNS.slice(3, -1).map(() => nothing)
     return [{ text: name, style: 'dim' }, nothing, state, ...empty, tail]
   }
-  const lag = committed - status.log.applied
+  // A leader has applied what no majority holds yet, and the samples are not of the same moment.
+  const lag = Math.max(0, committed - status.log.applied)
   return [
     status.role === 'leader' ? { text: name, style: 'bold' } : { text: name },
     status.role === 'leader' ? { text: status.role, style: 'green' } : { text: status.role },

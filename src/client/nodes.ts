@@ -15,13 +15,15 @@ export interface Topology {
 export class Nodes {
   /** What the program named. Stays, also when the members' own URLs can't be reached from here. */
   readonly #seeds: readonly string[]
+  readonly #discover: boolean
   #urls: readonly string[]
   #leader: string | null = null
   /** Where reads go: one node while it answers, so that its caches and connections are used. */
   #home = 0
 
   /** Throws BAD_CONFIG for what is not an http or https URL. */
-  constructor(urls: readonly string[]) {
+  constructor(urls: readonly string[], discover: boolean) {
+    this.#discover = discover
     if (urls.length === 0) throw new QuorateError('BAD_CONFIG', 'connect() needs a URL.')
     this.#seeds = urls.map(normalUrl)
     this.#urls = this.#seeds
@@ -44,6 +46,7 @@ export class Nodes {
   }
 
   learn(topology: Topology): void {
+    if (!this.#discover) return
     const leader = topology.leader?.url
     if (typeof leader === 'string') this.#leader = tryNormalUrl(leader)
     const members = (topology.members ?? []).flatMap(({ url }) => tryNormalUrl(url ?? '') ?? [])

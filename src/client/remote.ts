@@ -41,6 +41,11 @@ export interface ConnectOptions {
   readonly ack?: AckLevel
   /** Default of each call's timeoutMs: 10,000. */
   readonly timeoutMs?: number
+  /**
+   * Whether to use the cluster's other members too, at the URLs that they give themselves. False:
+   * only the URLs named to connect(), for example when a proxy stands in front. Default true.
+   */
+  readonly discover?: boolean
   /** In place of the global fetch. */
   readonly fetch?: typeof fetch
   /** In place of fetch altogether, for example nodeTransport(). */
@@ -61,7 +66,7 @@ export class RemoteDb {
   constructor(urls: readonly string[], options: ConnectOptions) {
     this.#options = options
     const transport = options.transport ?? fetchTransport(options.fetch ?? globalThis.fetch)
-    this.#caller = new Caller(new Nodes(urls), transport, options.token)
+    this.#caller = new Caller(new Nodes(urls, options.discover ?? true), transport, options.token)
   }
 
   /** Runs one statement, a transaction of its own. Returns its rows as lists beside the columns. */

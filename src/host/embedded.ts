@@ -106,10 +106,7 @@ export class Database extends EventEmitter<Events> {
   }
 
   /** Runs statements as one transaction in one round trip. The first error takes all back. */
-  async batch(
-    items: readonly BatchItem[],
-    options: BatchOptions = {},
-  ): Promise<ExecuteResult[]> {
+  async batch(items: readonly BatchItem[], options: BatchOptions = {}): Promise<ExecuteResult[]> {
     const steps = items.map((item) => ({
       statement: typeof item === 'string' ? toStatement(item) : toStatement(item[0], item[1]),
     }))

@@ -8,6 +8,7 @@ import type { NodeStatus } from '../model/status.ts'
 import type { EventSink, NodeEvent, SnapshotFile } from '../node/ports.ts'
 import type { FaultCommand, LostTransactions, NodeService } from '../server/service.ts'
 import { listLostFiles, lostFolder, readLostFile } from '../store/lost-file.ts'
+import { columnsIn, describeLost, replayPrograms } from '../store/lost-replay.ts'
 import type { SnapshotFiles } from '../store/snapshot-files.ts'
 
 export interface FaceOptions {
@@ -33,7 +34,8 @@ export class NodeFace implements NodeService, EventSink {
     this.#options = options
     this.lost = {
       list: async () => listLostFiles(options.file).map((path) => summary(path)),
-      show: async (file) => (await import('../store/lost-replay.ts')).describeLost(readLostFile(this.#lostPath(file))),
+      show: async (file) =>
+        describeLost(readLostFile(this.#lostPath(file)), columnsIn(options.file)),
       replay: (file) => this.#replay(file),
     }
     if (options.allowFaults) this.fault = ({ cut }) => options.cut(new Set(cut))
@@ -85,21 +87,23 @@ export class NodeFace implements NodeService, EventSink {
     throw new QuorateError('NOT_FOUND', `There is no file ${file} of lost transactions here.`)
   }
 
-  /** Runs each lost transaction again as a new one; tells which found their rows changed. */
+  /** Runs the work of each lost entry again as a new transaction; tells what did not fit any more. */
   async #replay(file: string): Promise<unknown> {
-    let applied = 0
+    const lost = readLostFile(this.#lostPath(file))
+    let replayed = 0
     const conflicts: unknown[] = []
-    const { replayPrograms } = await import('../store/lost-replay.ts')
-    for (const { index, program } of replayPrograms(readLostFile(this.#lostPath(file)))) {
-      const ack = 'majority'
-      const reply = await this.request({ kind: 'write', program, ack, timeoutMs: REPLAY_TIMEOUT_MS })
+    const skipped = new Set<string>()
+    for (const work of replayPrograms(lost, columnsIn(this.#options.file))) {
+      for (const table of work.skipped) skipped.add(table)
+      const request = { kind: 'write', program: work.program, ack: 'majority' } as const
+      const reply = await this.request({ ...request, timeoutMs: REPLAY_TIMEOUT_MS })
       if (reply.kind === 'error') throw fromErrorData(reply.error)
       if (reply.kind !== 'result') throw new QuorateError('INTERNAL', `Answered ${reply.kind}.`)
-      const failed = reply.result.steps.findIndex((step) => step === null || 'error' in step)
-      if (failed < 0) applied += 1
-      else conflicts.push({ entry: index, step: failed, result: reply.result.steps[failed] })
+      const error = reply.result.steps.find((step) => step !== null && 'error' in step)
+      if (error === undefined) replayed += 1
+      else conflicts.push({ entry: work.index, ...error })
     }
-    return { file, applied, conflicts }
+    return { file, replayed, conflicts, skipped: [...skipped] }
   }
 }
 

@@ -4,12 +4,12 @@
  */
 import { type MessagePort, Worker } from 'node:worker_threads'
 import { assert } from '../base/assert.ts'
+import type { ErrorData } from '../base/errors.ts'
 import { fromErrorData, QuorateError, toErrorData } from '../base/errors.ts'
 import type { NodeReply, NodeRequest } from '../model/request.ts'
 import type { NodeStatus } from '../model/status.ts'
 import type { NodeOptions } from '../node/options.ts'
 import type { NodeEvent } from '../node/ports.ts'
-import type { ErrorData } from '../base/errors.ts'
 
 export type ToNode =
   | { readonly kind: 'requests'; readonly requests: readonly (readonly [number, NodeRequest])[] }

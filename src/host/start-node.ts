@@ -4,6 +4,7 @@
  */
 import { randomBytes, randomInt } from 'node:crypto'
 import { statSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { crc32 } from 'node:zlib'
 import { present } from '../base/assert.ts'
 import { type NodeId, toLogIndex, toTerm } from '../base/brand.ts'
@@ -29,8 +30,8 @@ import {
   saveHardState,
   saveIdentity,
 } from '../store/hard-state.ts'
-import { openMaintenance, type OpenMaintenance } from '../store/maintenance-port.ts'
-import { openReaders, type OpenReaders } from '../store/reader-port.ts'
+import { type OpenMaintenance, openMaintenance } from '../store/maintenance-port.ts'
+import { type OpenReaders, openReaders } from '../store/reader-port.ts'
 import { resumeInstall } from '../store/snapshot-install.ts'
 import { type OpenStore, openStorePort } from '../store/store-port.ts'
 import type { StoreCommand, StoreReply, StoreState } from '../store/types.ts'
@@ -41,6 +42,8 @@ import { NodeFace } from './node-face.ts'
 const TICK_MS = 20
 /** A node that stops as leader waits this long for another to take over. */
 const HANDOVER_MS = 2_000
+/** One attempt to tell the group of a new URL. */
+const URL_UPDATE_MS = 10_000
 
 /** A node at work. */
 export interface RunningNode {
@@ -61,14 +64,17 @@ export interface RunningNode {
  * Starts a node and resolves when it belongs to a cluster and answers requests.
  *
  * @param signal aborts the wait for admission
+ * @param listener is told what happens from the beginning
  * @throws QuorateError NOT_ADOPTABLE, FILE_IN_USE, FILE_IS_COPY, NAME_IN_USE, WRONG_CLUSTER,
  *   BAD_CONFIG, LOG_CORRUPT
  */
 export async function startNode(
   options: NodeOptions,
   signal: AbortSignal = new AbortController().signal,
+  listener: (event: NodeEvent) => void = () => {},
 ): Promise<RunningNode> {
   const node = new Host(options)
+  node.onEvent(listener)
   try {
     await node.start(signal)
   } catch (error) {
@@ -145,8 +151,10 @@ class Host implements RunningNode {
       path: file,
       folder: this.#folder,
       finishCheckpoint: (done) => store.checkpoint(done),
+      onProblem: ({ code, detail }) => this.#emit('maintenance.failed', 'error', { code, detail }),
     })
     this.#run(state)
+    void this.#updateUrl(signal)
   }
 
   request(request: NodeRequest, done: (reply: NodeReply) => void): void {
@@ -198,7 +206,10 @@ class Host implements RunningNode {
     const { listen, advertise } = this.#options
     const at = listen.lastIndexOf(':')
     const host = listen.slice(0, at)
-    const port = await this.#server.listen(host.replace(/^\[|\]$/g, ''), Number(listen.slice(at + 1)))
+    const port = await this.#server.listen(
+      host.replace(/^\[|\]$/g, ''),
+      Number(listen.slice(at + 1)),
+    )
     this.#url = advertise ?? `http://${host}:${port}`
   }
 
@@ -234,6 +245,20 @@ class Host implements RunningNode {
     this.#store = await openStorePort({ path: this.#options.file })
     this.#store.onFatal((error) => this.#fail(error))
     return this.#store.state
+  }
+
+  /** A node that moved tells the others where it is now. */
+  async #updateUrl(signal: AbortSignal): Promise<void> {
+    const { name, role, priority } = this.#options
+    const command = { kind: 'join', id: this.#id, name, url: this.#url, role, priority } as const
+    while (!signal.aborted && this.#driver !== null) {
+      const known = this.#driver.order.members.members.find(({ id }) => id === this.#id)
+      if (known === undefined || (known.url === this.#url && known.priority === priority)) return
+      const reply = await this.#face.request({ kind: 'admin', command, timeoutMs: URL_UPDATE_MS })
+      if (reply.kind !== 'error') return
+      this.#emit('members.urlNotUpdated', 'warn', { code: reply.error.code, url: this.#url })
+      await sleep(URL_UPDATE_MS / 10)
+    }
   }
 
   #foundingMembers(): Members {
@@ -303,7 +328,8 @@ class Host implements RunningNode {
     const unsubscribe = this.#face.events((event) => {
       if (event.name === 'leader.lost') ended.resolve()
     })
-    const alone = driver.order.members.members.filter((member) => member.role === 'voter').length < 2
+    const alone =
+      driver.order.members.members.filter((member) => member.role === 'voter').length < 2
     driver.stop()
     const timer = setTimeout(ended.resolve, alone ? 0 : HANDOVER_MS)
     await ended.promise

@@ -42,7 +42,8 @@ export function toExecuteResult(result: StatementResult): ExecuteResult {
     columns: result.columns.map((column) => column.name),
     rows: result.rows.map((row) => row.map(toCell)),
     changes: result.changes,
-    lastInsertRowid: result.lastInsertRowid === null ? null : (toCell(result.lastInsertRowid) as number | bigint),
+    lastInsertRowid:
+      result.lastInsertRowid === null ? null : (toCell(result.lastInsertRowid) as number | bigint),
   }
 }
 

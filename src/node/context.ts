@@ -3,8 +3,8 @@ import type { LogIndex, NodeId, Term } from '../base/brand.ts'
 import type { ErrorCode, ErrorFacts } from '../base/errors.ts'
 import type { LeaderOrder } from '../core/order/leader/leader-order.ts'
 import type { Input } from '../core/order/leader/types.ts'
-import type { NodeEvent, Ports } from './ports.ts'
 import type { AckLevel, NodeReply, SessionToken } from '../model/request.ts'
+import type { NodeEvent, Ports } from './ports.ts'
 import type { Fate, Waiting } from './waiting.ts'
 import type { WriteIds } from './write-ids.ts'
 
@@ -40,6 +40,8 @@ export interface Context {
   readonly counters: Counters
   /** Grows whenever entries are taken back or the file is replaced: what was read before is void. */
   readonly epoch: number
+  /** The database still holds what was taken back: the store has not got there yet. */
+  readonly takingBack: boolean
   /** The ids of earlier writes are not all known yet: no numbered write may be taken. */
   readonly recalling: boolean
   /** Monotonic ms. */

@@ -20,8 +20,8 @@ import type {
   LogState,
   Role,
 } from '../core/order/leader/types.ts'
-import { decodeWriteIds, encodeMembers } from '../model/entry-codec.ts'
 import type { Entry } from '../model/entry.ts'
+import { decodeWriteIds, encodeMembers } from '../model/entry-codec.ts'
 import type { Members } from '../model/members.ts'
 import type { PeerMessage } from '../model/message.ts'
 import type { WriteId } from '../model/program.ts'
@@ -93,6 +93,8 @@ export class NodeDriver implements Context {
   readonly #links = new Set<NodeId>()
   #epoch = 0
   #ticks = 0
+  /** Truncations that the store has been told of and has not done. */
+  #takingBack = 0
   #applying = false
   #installing = false
   #compacting = false
@@ -220,6 +222,10 @@ export class NodeDriver implements Context {
 
   get epoch(): number {
     return this.#epoch
+  }
+
+  get takingBack(): boolean {
+    return this.#takingBack > 0
   }
 
   /** The peers that a link is up to. */
@@ -420,7 +426,8 @@ export class NodeDriver implements Context {
 
   #perform(effects: Effects, input: Input): void {
     if (effects.hardState !== null) this.ports.saveHardState(effects.hardState)
-    if (effects.truncate !== null) this.#truncate(effects.truncate, effects.ticket)
+    if (effects.changed && this.order.role !== 'leader') this.#writer.endStream()
+    if (effects.truncate !== null) this.#truncate(effects.truncate, truncateTicket(effects))
     if (effects.append.length > 0) this.#append(effects.append, effects.ticket)
     if (input.kind === 'executed' && input.entries.length > 0) this.#logged(input.entries)
     for (const { to, message } of effects.send) {
@@ -476,7 +483,12 @@ export class NodeDriver implements Context {
     this.writeIds.truncate(to)
     this.#verifier.truncate(to)
     this.waiting.truncate(to)
+    this.#takingBack += 1
     this.#submit({ kind: 'truncate', ticket, to, at: this.ports.clock.now() }, (reply) => {
+      this.#takingBack -= 1
+      // Reads that began before this saw what is gone now.
+      this.#epoch += 1
+      if (!this.takingBack) this.#reads.tookBack()
       assert(reply.kind === 'truncated', () => `the store answered ${reply.kind} to truncate`)
       if (reply.lost === null) return
       this.counters.takenBack += reply.lost.transactions
@@ -505,7 +517,12 @@ export class NodeDriver implements Context {
       send(cached)
       return
     }
-    const command = { kind: 'read', from: first, to: last, bytesMax: LIMITS.appendBytesMax } as const
+    const command = {
+      kind: 'read',
+      from: first,
+      to: last,
+      bytesMax: LIMITS.appendBytesMax,
+    } as const
     this.ports.store.submit(command, (reply) => {
       // Compacted or cut off meanwhile: the core finds out by the missing answer.
       if (reply.kind !== 'entries' || reply.entries[0]?.index !== first) return
@@ -588,7 +605,7 @@ export class NodeDriver implements Context {
 
   #compact(): void {
     const { order, options } = this
-    if (this.#compacting || this.#installing) return
+    if (this.#compacting || this.#installing || this.#writer.streaming) return
     const to = planCompaction({
       base: order.base.index,
       last: order.last.index,
@@ -630,22 +647,30 @@ export class NodeDriver implements Context {
       const first = toLogIndex(after + 1)
       const range = { from: first, to: last.index, bytesMax: LIMITS.appendBytesMax }
       this.ports.store.submit({ kind: 'read', ...range }, (reply) => {
-        if (this.epoch !== epoch) {
+        const entries = reply.kind === 'entries' ? reply.entries : []
+        if (this.epoch !== epoch || entries.length === 0) {
+          // Taken back or compacted meanwhile: what was found so far has a gap.
           this.#recallWriteIds()
           return
         }
-        const entries = reply.kind === 'entries' ? reply.entries : []
         for (const entry of entries) {
           for (const { session, number } of writeIdsOf(entry)) {
             found.push({ session, number, index: entry.index })
           }
         }
-        // Compacted meanwhile: what is left counts from there.
         readOn(entries.at(-1)?.index ?? last.index)
       })
     }
     if (this.#recalling) readOn(from)
   }
+}
+
+/**
+ * With an append after it, a truncation goes under the ticket before theirs: a flush between the
+ * two must not report as durable what is yet to be appended.
+ */
+function truncateTicket({ ticket, append }: Effects): number | null {
+  return ticket !== null && append.length > 0 ? ticket - 1 : ticket
 }
 
 /** A fellow node's request, or why it can't be read: a malformed one stops nobody. */

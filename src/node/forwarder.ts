@@ -4,20 +4,20 @@
  */
 import { assert } from '../base/assert.ts'
 import type { NodeId } from '../base/brand.ts'
-import { ERRORS } from '../base/errors.ts'
+import type { ERRORS } from '../base/errors.ts'
+import type { NodeReply, NodeRequest } from '../model/request.ts'
+import { decodeReply, encodeRequest } from '../model/request-codec.ts'
 import { firstKeyword } from '../model/sql-tokens.ts'
 import type { Context } from './context.ts'
 import { refusal } from './context.ts'
-import type { NodeReply, NodeRequest } from '../model/request.ts'
-import { decodeReply, encodeRequest } from '../model/request-codec.ts'
 
 interface Errand {
   request: NodeRequest
   /** Monotonic ms. */
   readonly deadline: number
   readonly done: (reply: NodeReply) => void
-  /** It may have taken effect somewhere. */
-  sent: boolean
+  /** Sendings of which nobody said that they ran nothing: each may have taken effect. */
+  doubts: number
   /** Where its answer is awaited from; null: waiting for a leader. */
   to: NodeId | null
   /** Monotonic ms of the last sending. */
@@ -53,13 +53,13 @@ export class Forwarder {
   start(request: NodeRequest, done: (reply: NodeReply) => void): void {
     const deadline = this.#context.now() + request.timeoutMs
     const numbered = this.#numbered(request)
-    this.#add({ request: numbered, deadline, done, sent: false, to: null, sentAt: 0, only: null })
+    this.#add({ request: numbered, deadline, done, doubts: 0, to: null, sentAt: 0, only: null })
   }
 
   /** Asks one particular node. */
   ask(node: NodeId, request: NodeRequest, done: (reply: NodeReply) => void): void {
     const deadline = this.#context.now() + request.timeoutMs
-    this.#add({ request, deadline, done, sent: false, to: null, sentAt: 0, only: node })
+    this.#add({ request, deadline, done, doubts: 0, to: null, sentAt: 0, only: node })
   }
 
   /** A reply to one of our errands. */
@@ -70,10 +70,13 @@ export class Forwarder {
     if (reply.kind === 'error' && ranNothing(reply.error.code)) {
       // Not the leader any more, or not yet: try again at the next tick.
       errand.to = null
+      errand.doubts -= 1
       return
     }
     this.#errands.delete(id)
-    errand.done(reply)
+    // This answers one of its sendings.
+    errand.doubts -= 1
+    finish(errand, reply)
   }
 
   /** A peer can't answer any more: what was sent to it goes to the next leader. */
@@ -127,11 +130,11 @@ export class Forwarder {
     if (target === options.self) {
       if (this.#context.recalling) return
       this.#errands.delete(id)
-      this.#serve(this.#remaining(errand), errand.done)
+      this.#serve(this.#remaining(errand), (reply) => finish(errand, reply))
       return
     }
     errand.to = target
-    errand.sent = true
+    errand.doubts += 1
     errand.sentAt = this.#context.now()
     const body = encodeRequest(this.#remaining(errand))
     ports.transport.send(target, { kind: 'forward', id, body })
@@ -165,12 +168,30 @@ export class Forwarder {
   #expire(id: number, errand: Errand): void {
     this.#errands.delete(id)
     const writes = errand.request.kind === 'write' || errand.request.kind === 'stream'
-    if (errand.sent && writes) {
+    if (errand.doubts > 0 && writes) {
       errand.done(refusal('UNKNOWN_OUTCOME', 'The leader did not answer in time.'))
     } else {
       errand.done(refusal('NO_LEADER', 'No leader could be reached in time.'))
     }
   }
+}
+
+/** A refusal says nothing about an earlier sending that may still run, or has run. */
+function finish(errand: Errand, reply: NodeReply): void {
+  if (errand.doubts > 0 && errand.request.kind === 'write' && refuses(reply)) {
+    errand.done(
+      refusal('UNKNOWN_OUTCOME', 'It was sent again, and an earlier sending may have run.'),
+    )
+  } else {
+    errand.done(reply)
+  }
+}
+
+function refuses(reply: NodeReply): boolean {
+  if (reply.kind === 'error') return true
+  return (
+    reply.kind === 'result' && reply.result.steps.some((step) => step !== null && 'error' in step)
+  )
 }
 
 /** The node that answered this did nothing with the request, and another may do it. */

@@ -5,9 +5,9 @@
 import type { LogIndex } from '../base/brand.ts'
 import { toLogIndex } from '../base/brand.ts'
 import type { Program, ProgramResult } from '../model/program.ts'
+import type { NodeReply, ReadLevel, SessionToken } from '../model/request.ts'
 import type { Context } from './context.ts'
 import { hold, refusal } from './context.ts'
-import type { NodeReply, ReadLevel, SessionToken } from '../model/request.ts'
 
 export interface ReadJob {
   readonly program: Program
@@ -26,6 +26,8 @@ export class Reads {
   readonly #confirming = new Map<number, ReadJob>()
   /** Strong reads whose round failed: they try again with a fresh id at the next tick. */
   #unconfirmed: ReadJob[] = []
+  /** Reads that saw a database which still held what was taken back: again when it does not. */
+  #void: ReadJob[] = []
   #lastId = 0
 
   constructor(context: Context) {
@@ -59,6 +61,13 @@ export class Reads {
     for (const { job } of ready) this.#whenApplied(job, toLogIndex(0))
   }
 
+  /** What was taken back is out of the database. */
+  tookBack(): void {
+    const again = this.#void
+    this.#void = []
+    for (const job of again) this.start(job)
+  }
+
   /** Retries what was not confirmed and ends what has waited too long. */
   tick(now: number): void {
     const again = this.#unconfirmed
@@ -72,6 +81,10 @@ export class Reads {
       this.#confirming.delete(id)
       this.#tooLate(job, 'No majority of voters confirmed the leader in time')
     }
+    for (const job of this.#void.filter((each) => each.deadline <= now)) {
+      this.#tooLate(job, 'This replica is still taking back what a new leader does not have')
+    }
+    this.#void = this.#void.filter((job) => job.deadline > now)
     if (this.#behind.some(({ job }) => job.deadline <= now)) {
       const late = this.#behind.filter(({ job }) => job.deadline <= now)
       this.#behind = this.#behind.filter(({ job }) => job.deadline > now)
@@ -120,6 +133,7 @@ export class Reads {
     ports.reader.read(job.program, timeoutMs, (reply) => {
       if (reply.kind === 'notRead') job.done({ kind: 'writeNeeded' })
       else if (reply.kind === 'failed') job.done({ kind: 'error', error: reply.error })
+      else if (this.#context.takingBack && job.level !== 'local') this.#void.push(job)
       else if (this.#context.epoch !== epoch && job.level !== 'local') this.start(job)
       else this.#release(job, reply.result, reply.applied)
     })

@@ -5,11 +5,11 @@
 import type { LogIndex } from '../base/brand.ts'
 import { toLogIndex } from '../base/brand.ts'
 import type { ErrorData } from '../base/errors.ts'
+import type { NodeReply } from '../model/request.ts'
 import type { Verified } from '../store/types.ts'
 import type { Context } from './context.ts'
 import { hold, refusal } from './context.ts'
 import type { Forwarder } from './forwarder.ts'
-import type { NodeReply } from '../model/request.ts'
 import type { Writer } from './writer.ts'
 
 type Result = Verified | ErrorData

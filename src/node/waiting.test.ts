@@ -5,7 +5,9 @@ import type { AckLevel } from '../model/request.ts'
 import { type LogProgress, Waiting } from './waiting.ts'
 
 /** A log whose positions a test sets by hand. */
-function fakeLog(): LogProgress & { at: (commit: number, held: number[], terms: number[]) => void } {
+function fakeLog(): LogProgress & {
+  at: (commit: number, held: number[], terms: number[]) => void
+} {
   let state = { commit: 0, held: [0], terms: [] as number[] }
   return {
     at: (commit, held, terms) => {

@@ -9,13 +9,13 @@ import { assert, present } from '../base/assert.ts'
 import type { LogIndex, Term } from '../base/brand.ts'
 import type { ErrorData } from '../base/errors.ts'
 import { LIMITS } from '../base/limits.ts'
-import { decodeBatch } from '../model/entry-codec.ts'
 import type { EntryKind } from '../model/entry.ts'
+import { decodeBatch } from '../model/entry-codec.ts'
 import type { Program, ProgramResult } from '../model/program.ts'
+import type { AckLevel, NodeReply } from '../model/request.ts'
 import type { ProgramOutcome, StoreReply } from '../store/types.ts'
 import type { Context } from './context.ts'
 import { hold, refusal } from './context.ts'
-import type { AckLevel, NodeReply } from '../model/request.ts'
 
 interface JobBase {
   readonly ack: AckLevel
@@ -55,6 +55,8 @@ export class Writer {
   #busy = false
   /** The stream whose transaction holds the writer, and when it was last used. */
   #open: { readonly stream: string; usedAt: number } | null = null
+  /** A round of a stream is at the store. */
+  #inRound = false
   /** Streams whose transaction was rolled back for idleness: their next round is told so. */
   readonly #timedOut = new Set<string>()
   /** Numbered writes that are queued or running: a retry joins the first one. */
@@ -68,6 +70,11 @@ export class Writer {
 
   get queued(): number {
     return this.#queue.length
+  }
+
+  /** An interactive transaction has the store, or may have it after what is under way. */
+  get streaming(): boolean {
+    return this.#open !== null || this.#inRound
   }
 
   /** The store may be adding to the log. */
@@ -111,13 +118,17 @@ export class Writer {
     }
   }
 
+  /** Rolls back what is interactive. The store takes nothing from a new leader before that. */
+  endStream(): void {
+    if (this.#open === null) return
+    const { stream } = this.#open
+    this.#open = null
+    this.#context.ports.store.submit({ kind: 'streamEnd', stream }, () => {})
+  }
+
   /** Rolls back what was interactive, hands back what never ran. */
   leadershipLost(): void {
-    if (this.#open !== null) {
-      const stream = this.#open.stream
-      this.#open = null
-      this.#context.ports.store.submit({ kind: 'streamEnd', stream }, () => {})
-    }
+    this.endStream()
     for (const proposal of this.#proposals.splice(0)) proposal.made(null)
     this.#pinning = false
     const jobs = this.#queue
@@ -177,6 +188,11 @@ export class Writer {
     store.submit(command, (reply) => {
       const term = this.#context.order.termAt(index)
       const entry = reply.kind === 'entries' ? reply.entries[0] : undefined
+      if (entry === undefined && index <= this.#context.order.base.index) {
+        const detail = `The write ran as entry ${index}, and its result is no longer in the log.`
+        this.#answer(job, refusal('SESSION_EXPIRED', detail))
+        return
+      }
       if (entry === undefined || term !== entry.term) {
         job.reroute()
         return
@@ -273,7 +289,11 @@ export class Writer {
         this.#requeue(jobs.slice(ran))
         this.#context.counters.batches += 1
         for (const [i, outcome] of outcomes.entries()) {
-          this.#settle(present(jobs[i], () => `job ${i}`), outcome, false)
+          this.#settle(
+            present(jobs[i], () => `job ${i}`),
+            outcome,
+            false,
+          )
         }
       }
     })
@@ -306,7 +326,10 @@ export class Writer {
       job.done(
         timedOut
           ? refusal('TRANSACTION_TIMEOUT', 'The transaction was not used for too long.')
-          : refusal('TRANSACTION_CLOSED', 'The transaction is not open any more; it had no effect.'),
+          : refusal(
+              'TRANSACTION_CLOSED',
+              'The transaction is not open any more; it had no effect.',
+            ),
       )
       return true
     }
@@ -332,6 +355,7 @@ export class Writer {
       return
     }
     const ticket = this.#begin()
+    this.#inRound = true
     ports.store.submit(
       {
         kind: 'streamRun',
@@ -342,6 +366,7 @@ export class Writer {
         program: job.program,
       },
       (reply) => {
+        this.#inRound = false
         const { outcomes, open, error } = this.#end(ticket, reply)
         this.#streamRan(job, outcomes[0], open && !job.end, error)
         if (open && (job.end || order.role !== 'leader')) {
@@ -363,7 +388,11 @@ export class Writer {
       this.#answer(job, { kind: 'error', error })
       return
     }
-    this.#settle(job, present(outcome, () => 'outcome of a stream round'), open)
+    this.#settle(
+      job,
+      present(outcome, () => 'outcome of a stream round'),
+      open,
+    )
   }
 
   /** The store may add to the log from here on. */

@@ -132,7 +132,9 @@ export class OrderChecker {
     assert(was === undefined || commit >= was.commit, () => `S7: ${view.id} commits ${commit} again`)
     if (role === 'leader') this.#leads(view, was?.role === 'leader' && was.term === term)
     const from = was?.commit ?? view.ledger.base.index
-    if (commit > from || was === undefined) this.#commits(view, from)
+    // A leader may commit and step down in one step: its own removal, for example.
+    const led = role === 'leader' || (was?.role === 'leader' && was.term === term)
+    if (commit > from || was === undefined) this.#commits(view, from, led)
   }
 
   #leads(view: View, already: boolean): void {
@@ -146,7 +148,7 @@ export class OrderChecker {
       if (by >= term) continue
       if (entry.index <= ledger.base.index) break
       assert(
-        ledger.termAt(entry.index) === entry.term,
+        view.termAt(entry.index) === entry.term,
         () => `S4: ${id} leads term ${term} without entry ${entry.index} of term ${entry.term}`,
       )
       // By S5 the rest follows from this one.
@@ -154,7 +156,7 @@ export class OrderChecker {
     }
   }
 
-  #commits(view: View, from: number): void {
+  #commits(view: View, from: number, led: boolean): void {
     const { ledger, commit } = view
     this.#baseIsCommitted(ledger)
     for (let index = Math.max(from, ledger.base.index) + 1; index <= commit; index += 1) {
@@ -162,6 +164,7 @@ export class OrderChecker {
       if (committed === null) {
         const entry = ledger.entryAt(index)
         assert(entry !== null, () => `S3: ${view.id} commits ${index} before it is in its log`)
+        assert(led, () => `S3: ${view.id} commits ${index} before any leader, as ${view.role}`)
         this.#first(view, entry)
         continue
       }
@@ -200,9 +203,8 @@ export class OrderChecker {
 
   /** An entry is committed for the first time: was that right? */
   #first(view: View, entry: Entry): void {
-    const { id, role, term, commit, ledger } = view
+    const { id, term, commit, ledger } = view
     const { index } = entry
-    assert(role === 'leader', () => `S3: ${id} commits ${index} before any leader, as ${role}`)
     const top = ledger.termAt(commit)
     assert(
       top === term,

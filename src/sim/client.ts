@@ -73,7 +73,8 @@ export class Client {
 
   #act(): void {
     const { prng, profile } = this.#options
-    if (prng.percent(35)) this.#read()
+    // A session that knows no position yet learns one first.
+    if (this.#token === null || prng.percent(35)) this.#read()
     else if (profile.streams && prng.percent(15)) this.#stream()
     else this.#write()
   }
@@ -159,7 +160,6 @@ export class Client {
   #settle({ write, work }: Attempt, reply: NodeReply): void {
     const { history } = this.#options
     if (reply.kind !== 'result') {
-      if (reply.kind === 'error' && reply.error.code === 'SESSION_EXPIRED') this.#expired()
       history.failed(write)
     } else if (reply.result.steps.every((result) => result !== null && 'ok' in result)) {
       this.#options.acked(reply.token, write.ack)
@@ -169,11 +169,6 @@ export class Client {
       history.failed(write)
     }
     this.#think()
-  }
-
-  /** A session that knows no position near the log's end learns one by its next read. */
-  #expired(): void {
-    this.#options.note(this.#options.name, 'session expired')
   }
 
   // Reads

@@ -288,7 +288,12 @@ export class SimNode {
         this.#hard = state
       },
       events: {
-        emit: ({ name, facts }) => watch.note(this.name, `${name} ${JSON.stringify(facts)}`),
+        emit: ({ name, facts }) => {
+          const what = `${name} ${JSON.stringify(facts)}`
+          watch.note(this.name, what)
+          // No simulated disk breaks: whatever makes a node give up is a bug.
+          if (name === 'node.halted') throw new Error(`${this.name}: ${what}`)
+        },
       },
     }
   }

@@ -135,7 +135,8 @@ export class World {
         name: `client${i + 1}`,
         prng: this.#prng.fork(),
         contact: (prng) => {
-          const up = this.nodes.filter((node) => node.up)
+          // A newcomer that holds nothing yet is not ready, and its host sends clients away.
+          const up = this.nodes.filter((node) => node.up && node.ledger.last.index > 0)
           return up.length === 0 ? null : prng.pick(up)
         },
         note: (who, what) => this.note(who, what),

@@ -1,6 +1,6 @@
 /** The commands about the log and the file as such: those that run no client's SQL. */
 import { assert } from '../base/assert.ts'
-import type { LogIndex } from '../base/brand.ts'
+import { type LogIndex, toLogIndex } from '../base/brand.ts'
 import { QuorateError } from '../base/errors.ts'
 import type { Entry } from '../model/entry.ts'
 import { checkEntry } from '../model/entry-codec.ts'
@@ -33,16 +33,17 @@ export function append(connections: Connections, log: Log, entries: readonly Ent
   log.notedEntries(entries)
 }
 
-/** Entries from..to, stopping before one that would exceed bytesMax, at least one. */
+/**
+ * Entries from..to as far as the log has them, stopping before one that would exceed bytesMax, at
+ * least one. None if `from` is not in the log: it may have been compacted or cut off since it was
+ * asked for.
+ */
 export function read(log: Log, from: LogIndex, to: LogIndex, bytesMax: number): readonly Entry[] {
   const { base, last } = log
-  assert(
-    from > base.index && to <= last.index,
-    () => `read of ${from}..${to} in a log of ${base.index}..${last.index}`,
-  )
+  if (from <= base.index || from > last.index) return []
   const entries: Entry[] = []
   let bytes = 0
-  for (const entry of log.entries(from, to)) {
+  for (const entry of log.entries(from, to < last.index ? to : last.index)) {
     bytes += entry.body.length
     if (entries.length > 0 && bytes > bytesMax) break
     entries.push(entry)
@@ -85,14 +86,15 @@ function contentOf({ applier }: Connections): readonly string[] {
 
 /**
  * After a snapshot has taken the file's place: this node's identity, and a log that begins after
- * what the snapshot holds. Entries that came along above that may not be committed.
+ * what is surely committed of it. A leader's database may be ahead of that; the entries that can
+ * take it back stay.
  */
 export function adoptSnapshot(connections: Connections, log: Log, node: string): void {
   const { identity, applied } = log
+  const committed = Math.min(applied, log.state.log.commit)
   if (identity === null) throw new QuorateError('LOG_CORRUPT', 'The snapshot holds no replica.')
   connections.transaction(connections.applier, () => {
-    log.deleteAbove(applied)
-    log.deleteThrough(applied)
+    if (committed > log.base.index) log.deleteThrough(toLogIndex(committed))
     log.setIdentity({ cluster: identity.cluster, node })
   })
   log.load()

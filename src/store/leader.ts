@@ -59,7 +59,7 @@ export class Leader {
     this.#connections = connections
     this.#log = log
     this.#schema = new Schema(connections.writer)
-    this.#capture = new Capture(connections.writer, () => this.#schema.facts)
+    this.#capture = new Capture(connections, () => this.#schema.facts)
     this.#batch = new BatchScope(connections, this.#capture)
     this.#foreignKeys = connections.writer.internal('pragma foreign_keys')
     this.#term = log.last.term
@@ -196,9 +196,9 @@ export class Leader {
     const { writer } = this.#connections
     this.#connections.begin(writer)
     try {
-      this.#capture.start()
+      this.#capture.start(false)
       const ran = programs.map((program) => this.#runShared(program))
-      const operations = this.#capture.peek()
+      const operations = this.#capture.peekData()
       this.#capture.end()
       if (operations.length === 0) return { entry: null, ran }
       const transactions = ran.reduce((sum, { written }) => sum + written, 0)

@@ -36,12 +36,21 @@ interface NullableKey {
   readonly columns: readonly string[]
 }
 
+/** A table in which keys that differ as bytes may be equal; columns without generated ones. */
+export interface LooseTable {
+  readonly table: string
+  readonly columns: readonly string[]
+  /** Positions of the key's columns. */
+  readonly key: readonly number[]
+}
+
 /** What the store must know about a schema. Names of tables are in lower case. */
 export interface SchemaFacts {
   /** Tables that can't be followed, each with the reason as a sentence. */
   readonly problems: readonly { readonly table: string; readonly sentence: string }[]
   /** Key columns that SQLite would let be NULL. */
   readonly nullable: readonly NullableKey[]
+  readonly loose: ReadonlyMap<string, LooseTable>
   readonly hasSequence: boolean
   readonly hasVirtual: boolean
   /** Tables at either end of a DEFERRABLE foreign key. */
@@ -67,16 +76,22 @@ export function readFacts(connection: Connection): SchemaFacts {
   const virtual = tables.filter(({ words }) => words.has('VIRTUAL'))
   const problems = virtual.flatMap(moduleProblem)
   const nullable: NullableKey[] = []
+  const loose = new Map<string, LooseTable>()
   const { deferred, parents } = foreignKeys(connection, tables)
   for (const { name } of tables.filter((table) => !virtual.includes(table))) {
     const columns = nullableColumns(connection, name)
     if (columns === null) {
       problems.push({ table: name, sentence: `Table ${name} has no PRIMARY KEY.` })
-    } else if (columns.length > 0) nullable.push({ table: name, columns })
+      continue
+    }
+    if (columns.length > 0) nullable.push({ table: name, columns })
+    const looseTable = looseKey(connection, name)
+    if (looseTable !== null) loose.set(name.toLowerCase(), looseTable)
   }
   return {
     problems,
     nullable,
+    loose,
     hasSequence: connection.internal(SEQUENCE_TABLE).row() !== undefined,
     hasVirtual: virtual.length > 0,
     deferred,
@@ -129,6 +144,33 @@ function nullableColumns(connection: Connection, table: string): string[] | null
   const withoutRowid = "select wr from pragma_table_list where schema = 'main' and name = ?"
   if (Number(connection.internal(withoutRowid).row(table)?.[0]) === 1) return []
   return columns.filter(([, notNull]) => Number(notNull) === 0).map(([name]) => String(name))
+}
+
+/** SQLite's rule for a column's affinity, as far as it leaves values as they are. */
+function keepsType(declared: string): boolean {
+  const type = declared.toUpperCase()
+  return (
+    type === '' || type === 'ANY' || (type.includes('BLOB') && !/INT|CHAR|CLOB|TEXT/.test(type))
+  )
+}
+
+/** The table if its key is compared by more than bytes; null otherwise. */
+function looseKey(connection: Connection, table: string): LooseTable | null {
+  const columns = connection
+    .internal('select name, type, pk from pragma_table_info(?) order by cid')
+    .rows(table)
+  const key = columns.flatMap(([, , pk], i) => (Number(pk) > 0 ? [i] : []))
+  const collations = connection.internal(
+    `select x.coll from pragma_index_list(?) i join pragma_index_xinfo(i.name) x
+     where i.origin = 'pk' and x.key = 1`,
+  )
+  const collated = collations.rows(table)
+  if (collated.length === 0) return null
+  const byBytes =
+    collated.every(([collation]) => collation === 'BINARY') &&
+    key.every((column) => !keepsType(String(columns[column]?.[1])))
+  if (byBytes) return null
+  return { table, columns: columns.map(([name]) => String(name)), key }
 }
 
 function foreignKeys(connection: Connection, tables: readonly SchemaRow[]) {

@@ -138,7 +138,7 @@ export class OwnScope implements Scope {
     const { writer } = this.#connections
     if (this.#tried === 0) {
       this.#connections.begin(writer)
-      this.#capture.start()
+      this.#capture.start(true)
       this.#deferred = false
     }
     this.#start = this.#tried === 0 ? 0 : this.#capture.mark()
@@ -154,7 +154,7 @@ export class OwnScope implements Scope {
 
   #commitData(): void {
     const { writer } = this.#connections
-    const operations = this.#capture.peek()
+    const operations = this.#capture.peekData()
     const bytes = sizeOf(operations)
     if (bytes > LIMITS.entryBytesMax) {
       throw new QuorateError('TOO_LARGE', `The transaction's changes take ${bytes} bytes.`)
@@ -218,7 +218,7 @@ export class OwnScope implements Scope {
   /** The program has ended outside a transaction: logs what was tried. */
   finish(): void {
     if (this.#tried === 0) return
-    const operations = this.#capture.peek()
+    const operations = this.#capture.peekParts()
     const transactions = this.#tried
     this.#abandon()
     if (operations.length === 0) return

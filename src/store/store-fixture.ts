@@ -91,7 +91,7 @@ export class Replica {
   /** Runs a command that must not fail. */
   send(command: StoreCommand): StoreReply {
     const reply = this.store.run(command)
-    assert.notEqual(reply.kind, 'failed', JSON.stringify(reply))
+    if (reply.kind === 'failed') assert.fail(`${reply.error.code}: ${reply.error.detail}`)
     return reply
   }
 
@@ -198,7 +198,7 @@ function contentOf(db: DatabaseSync): Readonly<Record<string, unknown>> {
     if (/^_quorate|^sqlite_(schema|stat)/.test(String(name))) continue
     // Values as SQL text, which tells 1 from 1.0 and -0.0 from 0.0.
     const columns = all(`select name from pragma_table_info('${name}')`)
-    const quoted = columns.map(([column]) => `quote("${column}")`).join(", ")
+    const quoted = columns.map(([column]) => `quote("${column}")`).join(', ')
     const rows = all(`select ${quoted} from "${name}"`).map((row) => row.join('|'))
     content[String(name)] = rows.sort()
   }

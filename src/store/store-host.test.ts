@@ -1,8 +1,8 @@
-import { deepEqual, equal } from 'node:assert/strict'
+import { deepEqual, equal, ok } from 'node:assert/strict'
 import { test } from 'node:test'
 import { toLogIndex, toTerm } from '../base/brand.ts'
 import { QuorateError } from '../base/errors.ts'
-import { type FromStore, StoreHost } from './store-host.ts'
+import { type FromStore, StoreHost, type ToStore } from './store-host.ts'
 import type { StoreCommand, StoreReply } from './types.ts'
 
 const compact = (ticket: number): StoreCommand => ({
@@ -31,40 +31,53 @@ function harness(run: (command: StoreCommand) => StoreReply = () => done) {
     later: (go) => later.push(go),
     now: () => clock.ms,
   })
-  return { host, events, posts, later, clock }
+  /** Lets the event loop run once; tells whether there was something to do. */
+  const turn = (): boolean => {
+    const go = later.shift()
+    go?.()
+    return go !== undefined
+  }
+  const receive = (...messages: readonly ToStore[]): void => {
+    for (const message of messages) host.receive(message)
+    while (turn());
+  }
+  return { host, events, posts, clock, turn, receive }
 }
 
 test('quick commands share one message of replies, and each ticket is handed to the flusher', () => {
-  const { host, events, posts, later } = harness()
+  const { host, events, posts, turn } = harness()
   host.receive({ kind: 'commands', commands: [compact(1), compact(2), compact(3)] })
+  deepEqual(posts, [], 'the event loop runs first')
+  ok(turn())
   deepEqual(posts, [{ kind: 'replies', replies: [done, done, done], foreignWrites: 0 }])
   deepEqual(events, ['wrote 1', 'wrote 2', 'wrote 3'])
-  equal(later.length, 0)
+  ok(!turn())
 })
 
 test('slow commands are answered one by one, and the event loop runs between them', () => {
-  const { host, posts, later, clock } = harness(() => {
+  const { host, posts, turn, clock } = harness(() => {
     clock.ms += 1
     return done
   })
   host.receive({ kind: 'commands', commands: [compact(1), compact(2)] })
   host.receive({ kind: 'commands', commands: [compact(3)] })
-  equal(posts.length, 1)
-  later.shift()?.()
-  later.shift()?.()
-  equal(posts.length, 3)
-  equal(later.length, 0)
+  for (const count of [1, 2, 3]) {
+    ok(turn())
+    equal(posts.length, count)
+  }
+  ok(!turn())
 })
 
 test('a checkpoint comes between the commands given before and after it', () => {
-  const { host, events, posts, later, clock } = harness(() => {
+  const { receive, events, posts, clock } = harness(() => {
     clock.ms += 1
     return done
   })
-  host.receive({ kind: 'commands', commands: [compact(1), compact(2)] })
-  host.receive({ kind: 'checkpoint' })
-  host.receive({ kind: 'commands', commands: [compact(3)] })
-  for (let go = later.shift(); go !== undefined; go = later.shift()) go()
+  receive(
+    { kind: 'commands', commands: [compact(1), compact(2)] },
+    { kind: 'checkpoint' },
+    { kind: 'commands', commands: [compact(3)] },
+  )
   deepEqual(events, ['wrote 1', 'wrote 2', 'checkpoint', 'wrote 3'])
   deepEqual(
     posts.map(({ kind }) => kind),
@@ -73,13 +86,13 @@ test('a checkpoint comes between the commands given before and after it', () => 
 })
 
 test('an error that is told leaves the store in service', () => {
-  const { host, posts } = harness((command) => {
+  const { receive, posts } = harness((command) => {
     if (command.kind === 'compact' && command.ticket === 1) {
       throw new QuorateError('TOO_LARGE', 'It is.')
     }
     return done
   })
-  host.receive({ kind: 'commands', commands: [compact(1), compact(2)] })
+  receive({ kind: 'commands', commands: [compact(1), compact(2)] })
   const error = { code: 'TOO_LARGE', detail: 'It is.', facts: {} }
   deepEqual(posts, [
     { kind: 'replies', replies: [{ kind: 'failed', error }, done], foreignWrites: 0 },
@@ -88,12 +101,12 @@ test('an error that is told leaves the store in service', () => {
 
 test('after a broken assertion nothing is done any more', () => {
   const ran: number[] = []
-  const { host, events, posts } = harness((command) => {
+  const { receive, events, posts } = harness((command) => {
     ran.push('ticket' in command ? command.ticket : 0)
     throw new Error('impossible')
   })
-  host.receive({ kind: 'commands', commands: [compact(1), compact(2)] })
-  host.receive({ kind: 'checkpoint' })
+  receive({ kind: 'commands', commands: [compact(1), compact(2)] })
+  receive({ kind: 'checkpoint' })
   const error = { code: 'INTERNAL', detail: 'impossible.' }
   const failed = { kind: 'failed', error }
   deepEqual(posts, [
@@ -105,15 +118,15 @@ test('after a broken assertion nothing is done any more', () => {
 })
 
 test('an installed file has another WAL: the flusher reopens before it is told', () => {
-  const { host, events } = harness()
-  host.receive({ kind: 'commands', commands: [{ kind: 'install', ticket: 4, path: 'x' }] })
+  const { receive, events } = harness()
+  receive({ kind: 'commands', commands: [{ kind: 'install', ticket: 4, path: 'x' }] })
   deepEqual(events, ['reopen', 'wrote 4'])
 })
 
 test('closing comes after what was asked before', () => {
-  const { host, events } = harness()
-  host.receive({ kind: 'commands', commands: [compact(1)] })
-  host.receive({ kind: 'close' })
+  const { receive, events } = harness()
+  receive({ kind: 'commands', commands: [compact(1)] })
+  receive({ kind: 'close' })
   deepEqual(events, ['wrote 1', 'flusher closed', 'store closed', 'closed'])
 })
 
@@ -121,9 +134,9 @@ test('entries leave their large buffers behind', () => {
   const body = new Uint8Array(1_000_000).subarray(10, 20)
   const id = { term: toTerm(1), index: toLogIndex(1) }
   const entry = { ...id, kind: 'data', at: 0, body, checksum: 0 } as const
-  const { host, posts } = harness(() => ({ kind: 'entries', entries: [entry] }))
+  const { receive, posts } = harness(() => ({ kind: 'entries', entries: [entry] }))
   const range = { from: toLogIndex(1), to: toLogIndex(1), bytesMax: 1 }
-  host.receive({ kind: 'commands', commands: [{ kind: 'read', ...range }] })
+  receive({ kind: 'commands', commands: [{ kind: 'read', ...range }] })
   const [message] = posts
   const reply = message?.kind === 'replies' ? message.replies[0] : undefined
   const got = reply?.kind === 'entries' ? reply.entries[0] : undefined

@@ -77,7 +77,9 @@ export class StoreHost {
     else this.#queue.push(message.kind)
     if (this.#running) return
     this.#running = true
-    this.#turn()
+    // Not at once: as long as messages come, a MessagePort hands out up to a thousand without
+    // letting the event loop run, and flushes that have returned would wait behind them.
+    this.#options.later(() => this.#turn())
   }
 
   /** Nothing more is done; what is asked from now on fails. */

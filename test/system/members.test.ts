@@ -16,7 +16,7 @@ test('a learner joins, is promoted, votes in a failover, and is removed', async 
   for (let id = 1; id <= 20; id += 1) await db.execute('insert into t values (?)', [id])
   const d = await cluster.add('d', ['--role', 'learner'])
   deepEqual(await roles(cluster), { a: 'voter', b: 'voter', c: 'voter', d: 'learner' })
-  const reader = cluster.client({}, [d.url])
+  const reader = cluster.client({ discover: false }, [d.url])
   equal((await reader.query('select count(*) as n from t', [], { read: 'strong' }))[0]?.['n'], 20)
 
   equal((await quorate('members', 'promote', 'd', '--url', d.url)).code, 0)

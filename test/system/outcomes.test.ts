@@ -35,7 +35,7 @@ test('a write that is sent twice runs once, also at another node and another lea
 test('a transaction through a follower is isolated, and gone when its function throws', async () => {
   await using cluster = await Cluster.start()
   const [follower = await cluster.leader()] = await cluster.followers()
-  const db = cluster.client({}, [follower.url])
+  const db = cluster.client({ discover: false }, [follower.url])
   await db.execute('create table t (id integer primary key)')
   await db.transaction(async (tx) => {
     await tx.execute('insert into t values (1)')
@@ -99,6 +99,7 @@ test('another process that writes the file is noticed', async () => {
   await using cluster = await Cluster.start()
   const db = cluster.client()
   await db.execute('create table t (id integer primary key)')
+  await cluster.settled()
   const [follower = await cluster.leader()] = await cluster.followers()
   const script = `
     const { DatabaseSync } = require('node:sqlite')

@@ -2,6 +2,7 @@
 import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict'
 import { test } from 'node:test'
 import { type ChildNode, until } from '../../src/bench/child-node.ts'
+import type { RemoteDb } from '../../src/client/index.ts'
 import { Cluster, quorate } from '../cluster.ts'
 
 /** Cuts the links between a node and all others, on both sides; an empty list heals. */
@@ -11,6 +12,11 @@ async function cut(cluster: Cluster, lonely: ChildNode, on: boolean): Promise<vo
     const names = node === lonely ? others : [lonely.name]
     await cluster.admin(node, 'fault', { cut: on ? names : [] })
   }
+}
+
+/** A client that asks this node and no other. */
+function only(cluster: Cluster, node: ChildNode): RemoteDb {
+  return cluster.client({ timeoutMs: 1_500, discover: false }, [node.url])
 }
 
 async function newLeader(cluster: Cluster, old: ChildNode): Promise<ChildNode> {
@@ -28,7 +34,7 @@ test('a leader without a majority is replaced, and its uncommitted tail is taken
   await db.execute('create table t (id integer primary key, who text not null)')
   await db.execute("insert into t values (1, 'both')")
   const old = await cluster.leader()
-  const alone = cluster.client({ timeoutMs: 1_000 }, [old.url])
+  const alone = only(cluster, old)
   await cut(cluster, old, true)
   await alone.execute("insert into t values (2, 'old leader')", [], { ack: 'local' })
   await alone.execute("update t set who = 'old leader' where id = 1", [], { ack: 'local' })
@@ -46,7 +52,7 @@ test('a leader without a majority is replaced, and its uncommitted tail is taken
   await cluster.settled()
 
   for (const node of cluster.nodes) {
-    const rows = await cluster.client({}, [node.url]).query('select id, who from t order by id')
+    const rows = await only(cluster, node).query('select id, who from t order by id')
     const expected = [
       { id: 1, who: 'both' },
       { id: 3, who: 'new leader' },
@@ -69,7 +75,7 @@ test('a write at majority on a leader that is cut off is never acknowledged', as
   await db.execute('create table t (id integer primary key)')
   const old = await cluster.leader()
   await cut(cluster, old, true)
-  const alone = cluster.client({ timeoutMs: 1_500 }, [old.url])
+  const alone = only(cluster, old)
   await rejects(alone.execute('insert into t values (1)'))
   await newLeader(cluster, old)
   await cut(cluster, old, false)
@@ -87,7 +93,7 @@ test('a follower that is cut off costs nothing and catches up', async () => {
   const [follower = leader] = await cluster.followers()
   await cut(cluster, follower, true)
   for (let id = 1; id <= 50; id += 1) await db.execute('insert into t values (?)', [id])
-  const stale = cluster.client({ timeoutMs: 1_000 }, [follower.url])
+  const stale = only(cluster, follower)
   await rejects(stale.query('select count(*) from t', [], { read: 'strong' }))
   await cut(cluster, follower, false)
   await cluster.settled()

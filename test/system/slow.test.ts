@@ -6,7 +6,7 @@ import type { ChildNode } from '../../src/bench/child-node.ts'
 import { Cluster } from '../cluster.ts'
 
 /** Many times the election timeout of half a second. */
-const SECONDS = 5
+const SECONDS = 3
 const COUNT = `select count(*) from (
   with recursive numbers (n) as (select 1 union all select n + 1 from numbers where n < ?1)
   select n from numbers)`

@@ -11,7 +11,7 @@ import { runLive } from '../demo/live.ts'
 import { Load } from '../demo/load.ts'
 import { isGood, reportLines, runScript } from '../demo/script.ts'
 import { EXIT_FAILURE, exitCodeOfSignal, print, printJson, usageError } from '../output.ts'
-import { count, counted, milliseconds, paintFor } from '../terminal.ts'
+import { count, counted, paintFor } from '../terminal.ts'
 
 const HELP = `
 The live view has keys: k kills the leader, 1-9 kill or start a node, c cuts the leader off, h heals,
@@ -151,7 +151,7 @@ class Session {
     const { nodes } = this.#flags
     this.#tell(`starting ${counted(nodes, 'node')}: a founds the cluster, the others join it`)
     await this.#cluster.start()
-    this.#tell(`all vote after ${milliseconds(performance.now() - this.#startedAt)}`)
+    this.#tell(`all vote after ${((performance.now() - this.#startedAt) / 1000).toFixed(1)} s`)
     return cities
   }
 

@@ -5,6 +5,7 @@ import { type Command, Option } from 'commander'
 import { parse } from 'yaml'
 import { EXIT_WITH_STDIN } from '../../base/env.ts'
 import { fromErrorData, QuorateError } from '../../base/errors.ts'
+import type { NodeEvent } from '../../node/ports.ts'
 import {
   flagOf,
   type Layer,
@@ -95,12 +96,12 @@ async function serve(options: ServeOptions): Promise<void> {
   const log = pino({ level: options.logLevel, base: { node: options.name } })
   const stop = stopSignal()
   log.info({ file: options.file, listen: options.listen }, 'node.starting')
-  const node = await startNode(options, stop).catch((error: unknown) => {
+  const tell = ({ name, level, facts }: NodeEvent): void => log[level](facts, name)
+  const node = await startNode(options, stop, tell).catch((error: unknown) => {
     if (!stop.aborted) throw error
     return null
   })
   if (node !== null) {
-    node.onEvent(({ name, level, facts }) => log[level](facts, name))
     log.info({ url: node.url, id: node.id }, 'node.started')
     const failure = await Promise.race([node.failed, aborted(stop)])
     if (failure !== null) {

@@ -24,12 +24,30 @@ export async function checkCluster(
   await cluster.until('all replicas have applied the same', SETTLE_MS, () => isLevel(cluster))
   const report = await cluster.post<VerifyReport>('/admin/verify', {}, VERIFY_MS)
   const contents = await Promise.all(cluster.urls.map(readReplica))
+  const names = cluster.names
   return {
     ...worst(contents.map((content) => audit(records, content))),
     identical: report.identical,
-    problems: Object.entries(report.nodes).flatMap(([name, result]) => problemsOf(name, result)),
+    problems: [
+      ...Object.entries(report.nodes).flatMap(([name, result]) => problemsOf(name, result)),
+      ...contents.flatMap(({ derived }, at) => derived.map((text) => `${names[at]}: ${text}`)),
+    ],
   }
 }
+
+/** What triggers keep up to date must fit the rows, as if each had fired once: [what, query]. */
+const DERIVED: readonly (readonly [string, string])[] = [
+  [
+    'countries whose counts are not those of their cities',
+    `SELECT count(*) AS n FROM country WHERE (cities, population) IS NOT
+      (SELECT count(*), coalesce(sum(population), 0) FROM city WHERE city.country = country.code)`,
+  ],
+  [
+    'cities that the full-text index does not find',
+    `SELECT abs((SELECT count(*) FROM city_search WHERE city_search MATCH 'favourite') -
+      (SELECT count(*) FROM city WHERE name LIKE '%favourite%')) AS n`,
+  ],
+]
 
 function isLevel(cluster: DemoCluster): boolean {
   const statuses = cluster.samples.map(({ status }) => status)
@@ -51,7 +69,9 @@ function problemsOf(name: string, result: VerifyReport['nodes'][string]): string
 }
 
 /** Everything the load wrote, as this very replica holds it. */
-async function readReplica(url: string): Promise<ReplicaContent> {
+async function readReplica(
+  url: string,
+): Promise<ReplicaContent & { readonly derived: readonly string[] }> {
   const db = connect(url, { fetch: onlyAt(url), read: 'local', timeoutMs: 30_000 })
   try {
     const visits: { client: string; number: number }[] = []
@@ -63,8 +83,14 @@ async function readReplica(url: string): Promise<ReplicaContent> {
       last = end.id
     }
     const counters = await db.query('SELECT name, visits FROM client')
+    const derived: string[] = []
+    for (const [what, sql] of DERIVED) {
+      const n = Number((await db.query(sql))[0]?.['n'])
+      if (n !== 0) derived.push(`${n} ${what}`)
+    }
     return {
       visits,
+      derived,
       counters: new Map(counters.map((row) => [String(row['name']), Number(row['visits'])])),
     }
   } finally {

@@ -1,5 +1,5 @@
 /** The demo's nodes: processes of their own on free ports, and what may be done to them. */
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { QuorateError } from '../../base/errors.ts'
 import { ChildNode, freePort } from '../../bench/child-node.ts'
@@ -9,6 +9,7 @@ import { type NodeSample, ratesBetween } from '../cluster-view.ts'
 import { followEvents } from '../event-stream.ts'
 import { postJson, statusOf } from '../node-client.ts'
 import { envOf, OPTION_KEYS } from '../options.ts'
+import { bytes, printable } from '../terminal.ts'
 
 const READY_MS = 60_000
 const STATUS_MS = 1_000
@@ -286,9 +287,19 @@ export function eventText({ name, facts }: NodeEvent): string {
     .replaceAll(/([a-z])([A-Z])/g, '$1 $2')
     .toLowerCase()
   const parts = Object.entries(facts)
-    .filter(([key, value]) => value !== null && key !== 'name')
-    .map(([key, value]) => `${key} ${value}`)
+    .filter(([key, value]) => value !== null && value !== '' && !FACTS_LEFT_OUT.has(key))
+    .map(([key, value]) => `${key} ${factText(key, value)}`)
   return parts.length === 0 ? words : `${words}: ${parts.join(', ')}`
+}
+
+/** Who says it stands before the event already; all nodes here are of one release. */
+const FACTS_LEFT_OUT = new Set(['name', 'release'])
+
+/** Node ids by their name: within the demo that is enough to know who is meant. */
+function factText(key: string, value: NodeEvent['facts'][string] | undefined): string {
+  if (key === 'bytes') return bytes(Number(value))
+  if (key === 'file') return printable(basename(String(value)))
+  return printable(String(value).replace(/:[0-9a-f]{8}$/, ''))
 }
 
 function endedByItself(child: ChildNode): QuorateError {

@@ -70,5 +70,10 @@ test('events are read off the stream, whatever else is in it', () => {
 test('an event reads like a sentence', () => {
   const facts = { term: 4, name: 'b', leader: null }
   equal(eventText({ name: 'leader.elected', level: 'info', facts }), 'leader elected: term 4')
+  const snapshot = { to: 'c:fa9738e7', bytes: 16_699_392, release: '0.1.0', reason: '' }
+  equal(
+    eventText({ name: 'snapshot.offered', level: 'info', facts: snapshot }),
+    'snapshot offered: to c, bytes 16 MiB',
+  )
   equal(eventText({ name: 'tail.takenBack', level: 'warn', facts: {} }), 'tail taken back')
 })

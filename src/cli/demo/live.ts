@@ -155,9 +155,11 @@ class Live {
       case 'c':
         return await cluster.cutLeader()
       case 'h':
-        return await cluster.heal()
+        await cluster.heal()
+        return this.#spread()
       case 'a':
-        return await cluster.add()
+        await cluster.add()
+        return this.#spread()
       case 't':
         return await cluster.transfer()
       default:
@@ -170,7 +172,14 @@ class Live {
     const name = cluster.names[at]
     if (name === undefined) return
     if (cluster.isRunning(name)) await this.#kill(name)
-    else await cluster.restart(name)
+    else {
+      await cluster.restart(name)
+      this.#spread()
+    }
+  }
+
+  #spread(): void {
+    this.#options.load.spread(this.#options.cluster.urls)
   }
 
   async #kill(name: string): Promise<void> {

@@ -51,12 +51,15 @@ const REVIEW = 'INSERT INTO review (visit, stars, words) VALUES (?, ?, ?)'
 
 class Client {
   readonly db: RemoteDb
+  /** Another session for reads of whatever replica: it stays at one node while that answers. */
+  reader: RemoteDb
   readonly prng: Prng
   readonly record: ClientRecord
   number = 0
 
-  constructor(name: string, db: RemoteDb, prng: Prng) {
+  constructor(name: string, db: RemoteDb, reader: RemoteDb, prng: Prng) {
     this.db = db
+    this.reader = reader
     this.prng = prng
     this.record = { name, acknowledged: new Set(), unknown: new Set() }
   }
@@ -89,10 +92,10 @@ export class Load {
     this.#options = options
     for (let at = 0; at < options.clients; at += 1) {
       const name = `client-${String(at + 1).padStart(2, '0')}`
-      this.#clients.push(new Client(name, this.#connect(at), prngFromSeed(at + 1)))
+      this.#clients.push(this.#makeClient(name, at))
     }
     // One more, idle until a failover is measured.
-    this.#clients.push(new Client('probe', this.#connect(0), prngFromSeed(0)))
+    this.#clients.push(this.#makeClient('probe', options.clients))
   }
 
   get counts(): LoadCounts {
@@ -144,7 +147,10 @@ export class Load {
   /** Ends everything at once; what was under way is then unknown. */
   close(): void {
     this.#stopping = true
-    for (const { db } of this.#clients) db.close()
+    for (const { db, reader } of this.#clients) {
+      db.close()
+      reader.close()
+    }
   }
 
   /**
@@ -166,8 +172,19 @@ export class Load {
     return await promise
   }
 
-  #connect(at: number): RemoteDb {
+  /** Spreads the reads over these nodes again, after one came back or was added. */
+  spread(urls: readonly string[]): void {
+    this.#clients.forEach((client, at) => {
+      client.reader = this.#connect(at, urls)
+    })
+  }
+
+  #makeClient(name: string, at: number): Client {
     const { urls } = this.#options
+    return new Client(name, this.#connect(at, urls), this.#connect(at, urls), prngFromSeed(at))
+  }
+
+  #connect(at: number, urls: readonly string[]): RemoteDb {
     const own = at % urls.length
     const rotated = [...urls.slice(own), ...urls.slice(0, own)]
     return connect(rotated, { transport: this.#transport, timeoutMs: TIMEOUT_MS })
@@ -186,10 +203,10 @@ export class Load {
     const city = prng.pick(this.#options.cityIds)
     const draw = prng.intInclusive(1, 100)
     if (draw <= 40) {
-      return await this.#read(() => client.db.query(POINT, [city], { read: 'local' }))
+      return await this.#read(() => client.reader.query(POINT, [city], { read: 'local' }))
     }
     if (draw <= 48) {
-      return await this.#read(() => client.db.query(SEARCH, [prng.pick(WORDS)]))
+      return await this.#read(() => client.reader.query(SEARCH, [prng.pick(WORDS)]))
     }
     if (draw <= 53) return await this.#readOwn(client)
     if (draw <= 85) return await this.#write(client, [])

@@ -60,7 +60,7 @@ export async function runScript(
   const spare = seconds * 500 - (failoverMs ?? 0)
   await sleep(Math.max(0, Math.min(RESTART_AFTER_MS_MAX, spare / 2)))
   await Promise.all([
-    cluster.restart(killed),
+    cluster.restart(killed).then(() => load.spread(cluster.urls)),
     sleep(Math.max(0, seconds * 1000 - load.seconds * 1000)),
   ])
   await load.stop()
@@ -113,6 +113,7 @@ function reportOf(
 export function isGood(report: ScriptReport): boolean {
   return (
     report.identical &&
+    report.problems.length === 0 &&
     report.failoverMs !== null &&
     report.lost +
       report.repeated +

@@ -101,7 +101,7 @@ export function plainLine(view: DemoView): string {
     if (note !== null) return `${name} ${note}`
     return status === null
       ? `${name} no answer`
-      : `${name} -${count(committed - status.log.applied)}`
+      : `${name} -${count(Math.max(0, committed - status.log.applied))}`
   })
   const memory = view.nodes.reduce((sum, { status }) => sum + (status?.memoryBytes ?? 0), 0)
   return [

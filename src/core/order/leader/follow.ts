@@ -57,15 +57,16 @@ function take(s: State, from: NodeId, message: Append): void {
     answer(s, from, 'mismatch', higher(hint, s.commit))
     return
   }
-  const held = slice.entries.findIndex((entry) => !s.log.has(entry))
-  const fresh = held === -1 ? [] : slice.entries.slice(held)
+  const differs = slice.entries.findIndex((entry) => !s.log.has(entry))
+  const fresh = differs === -1 ? [] : slice.entries.slice(differs)
   if (fresh.length > 0 && s.executing.length > 0) {
     answer(s, from, 'busy', zero)
     return
   }
   if (fresh.length > 0) write(s, fresh)
   verify(s, toLogIndex(slice.prev.index + slice.entries.length), message.commit)
-  if (message.entries.length === 0 || s.durability.durable >= s.verified) answerHeld(s, from)
+  const held = s.rules.acknowledges(s.verified, s.durability.durable) >= s.verified
+  if (message.entries.length === 0 || held) answerHeld(s, from)
   else s.answerOwed = true
 }
 
@@ -106,7 +107,7 @@ function verify(s: State, through: LogIndex, leaderCommit: LogIndex): void {
 function answerHeld(s: State, to: NodeId): void {
   const { durable } = s.durability
   s.answerOwed = durable < s.verified
-  answer(s, to, 'ok', lower(durable, s.verified))
+  answer(s, to, 'ok', s.rules.acknowledges(s.verified, durable))
 }
 
 function answer(s: State, to: NodeId, result: Result, match: LogIndex): void {

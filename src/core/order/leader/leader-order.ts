@@ -26,8 +26,9 @@ import { onChangeMembers } from './membership.ts'
 import { higher, lower } from './positions.ts'
 import type { Progress } from './progress.ts'
 import { onRead, onReadIndex, onReadIndexReply, tickReads } from './reads.ts'
-import { onAppendReply, onPeerLink, onSnapshotEnded } from './replication.ts'
+import { announceCommit, onAppendReply, onPeerLink, onSnapshotEnded } from './replication.ts'
 import { becomeFollower, resetTimeout } from './roles.ts'
+import { RULES, type Rules } from './rules.ts'
 import { State, startCommit } from './state.ts'
 import { advanceTransfer, onTransfer, tickTransfer } from './transfer.ts'
 import type {
@@ -47,15 +48,22 @@ export class LeaderOrder {
    * @param prng this node's own stream: two nodes with the same one would campaign in step
    * @param hardState term and vote as last saved; term 0 and no vote on a new node
    * @param log as the store opened with it, all of it durable
+   * @param rules for tests that break one of them; otherwise Raft's
    */
-  constructor(options: LeaderOrderOptions, prng: Prng, hardState: HardState, log: LogState) {
+  constructor(
+    options: LeaderOrderOptions,
+    prng: Prng,
+    hardState: HardState,
+    log: LogState,
+    rules: Rules = RULES,
+  ) {
     const { heartbeatTicks, electionTicks } = options
     assert(heartbeatTicks >= 1, () => `heartbeatTicks ${heartbeatTicks}`)
     assert(
       electionTicks >= 3 * heartbeatTicks,
       () => `electionTicks ${electionTicks} < 3 * heartbeatTicks ${heartbeatTicks}`,
     )
-    this.#state = new State(options, prng, hardState, log)
+    this.#state = new State(options, prng, hardState, log, rules)
     resetTimeout(this.#state)
     check(this.#state, this.#state)
   }
@@ -138,7 +146,7 @@ export class LeaderOrder {
     return this.#state.lead?.progress ?? new Map()
   }
 
-  /** A leader wanted this entry replaced, which is committed here. Null in a sound cluster. */
+  /** Where a leader's log contradicted what is committed here. Null in a sound cluster. */
   get conflict(): EntryId | null {
     return this.#state.conflict
   }
@@ -262,6 +270,7 @@ function onReply(
   if (s.lead === null || message.term !== s.term) return
   const advanced = onAppendReply(s, from, message)
   advance(s)
+  if (s.lead !== null) announceCommit(s)
   if (advanced && s.transfer?.to === from) advanceTransfer(s)
 }
 
@@ -293,7 +302,9 @@ function onCompacted(s: State, base: EntryId): void {
 function onInstalled(s: State, log: LogState): void {
   assert(s.executing.length === 0, () => `L11: installed while ${s.executing.length} execute`)
   assert(s.lead === null, () => `L6: installed while leading term ${s.term}`)
+  // Whoever holds the snapshot's last entry has nothing to gain, and may have acknowledged more.
   assert(log.last.index >= s.commit, () => `L7: ${log.last.index} installed at ${s.commit}`)
+  assert(!s.log.has(log.last), () => `L7: ${log.last.index} installed, which was held`)
   // A node can get a snapshot before it has heard anything else of that term.
   if (log.last.term > s.term) becomeFollower(s, log.last.term, null)
   s.log = new LogView(log)

@@ -53,7 +53,7 @@ export function advance(s: State): void {
   if (s.lead === null) return
   const index = heldByQuorum(s)
   // Entries of earlier terms are committed only along with one of our own (paper 5.4.2, figure 8).
-  if (index > s.commit && s.log.termAt(index) === s.term) {
+  if (index > s.commit && s.rules.commitsByCount(s.log.idAt(index).term, s.term)) {
     s.commit = index
     announceCommit(s)
     changeCommitted(s)
@@ -87,13 +87,13 @@ function logged(s: State, ticket: Ticket, entries: readonly Entry[]): void {
 }
 
 function heldByQuorum(s: State): LogIndex {
-  const { voters } = s
-  if (voters.length === 0) return toLogIndex(0)
-  return quorumReached(voters.map((voter) => heldBy(s, voter)))
+  const counted = s.log.members.members.filter(s.rules.counts)
+  if (counted.length === 0) return toLogIndex(0)
+  return quorumReached(counted.map(({ id }) => heldBy(s, id)))
 }
 
 function heldBy(s: State, voter: NodeId): LogIndex {
-  if (voter === s.self) return s.durability.durable
+  if (voter === s.self) return s.rules.acknowledges(s.log.last.index, s.durability.durable)
   return s.lead?.progress.get(voter)?.match ?? toLogIndex(0)
 }
 

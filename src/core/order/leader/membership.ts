@@ -34,7 +34,7 @@ const refusal = (code: ErrorCode, detail: string): Refusal => ({ code, detail })
  * object) if there is nothing to do.
  */
 export function planChange(now: Members, change: MemberChange, reach: Reach): Members | Refusal {
-  if (change.kind === 'add') return planAdd(now, change.member)
+  if (change.kind === 'add') return planAdd(now, change.member, reach)
   const member = now.members.find(({ id }) => id === change.id)
   if (member === undefined) return refusal('MEMBER_UNKNOWN', `No member has the id ${change.id}.`)
   switch (change.kind) {
@@ -48,7 +48,7 @@ export function planChange(now: Members, change: MemberChange, reach: Reach): Me
     case 'update': {
       const { url, priority } = change
       if (member.url === url && member.priority === priority) return now
-      return replaced(now, { ...member, url, priority })
+      return safe(now, replaced(now, { ...member, url, priority }), reach)
     }
     default:
       return unreachable(change)
@@ -56,7 +56,7 @@ export function planChange(now: Members, change: MemberChange, reach: Reach): Me
 }
 
 /** Everyone begins as a learner, so that a voter without data never makes majorities harder. */
-function planAdd(now: Members, member: Member): Members | Refusal {
+function planAdd(now: Members, member: Member, reach: Reach): Members | Refusal {
   const known = now.members.find(({ id }) => id === member.id)
   const namesake = now.members.find(({ id, name }) => name === member.name && id !== member.id)
   if (namesake !== undefined) {
@@ -66,7 +66,7 @@ function planAdd(now: Members, member: Member): Members | Refusal {
     // A node that asks again to be let in, maybe from another address.
     const { url, priority, name } = member
     if (known.url === url && known.priority === priority && known.name === name) return now
-    return replaced(now, { ...known, url, priority, name })
+    return safe(now, replaced(now, { ...known, url, priority, name }), reach)
   }
   if (now.members.length >= LIMITS.membersMax) {
     return refusal('BAD_REQUEST', `A group has at most ${LIMITS.membersMax} members.`)
@@ -87,11 +87,14 @@ function planPromote(now: Members, member: Member, reach: Reach): Members | Refu
   return member.wants === 'voter' ? now : replaced(now, { ...member, wants: 'voter' })
 }
 
-/** Refuses a configuration whose majority is not there to work. */
+/** Refuses a configuration whose majority is not there to work, or that nobody could lead. */
 function safe(now: Members, planned: Members, reach: Reach): Members | Refusal {
   const voters = votersOf(planned)
   if (voters.length === 0) {
     return refusal('MEMBER_CHANGE_UNSAFE', 'The last voter can not be taken away.')
+  }
+  if (!planned.members.some(({ role, priority }) => role === 'voter' && priority > 0)) {
+    return refusal('MEMBER_CHANGE_UNSAFE', 'No voter would be left that may lead.')
   }
   const ids = new Set(votersOf(now))
   const changed = voters.length !== ids.size || voters.some((id) => !ids.has(id))

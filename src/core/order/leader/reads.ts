@@ -120,7 +120,7 @@ function endRound(s: State, lead: Lead): void {
   if (under === null) return
   const answered = (voter: NodeId): boolean =>
     voter === s.self || (lead.progress.get(voter)?.round ?? 0) >= under.round
-  if (!hasQuorum(s.voters, answered)) return
+  if (!s.rules.confirmsRead(hasQuorum(s.voters, answered))) return
   lead.readRound = null
   lead.confirmedReads.push(under)
 }

@@ -12,6 +12,7 @@ import { Durability } from './durability.ts'
 import { LogView } from './log-view.ts'
 import { Outbox } from './outbox.ts'
 import type { Progress } from './progress.ts'
+import type { Rules } from './rules.ts'
 import type { HardState, LeaderOrderOptions, LogState, Role, Ticket } from './types.ts'
 
 /** Whoever asked a leader for a read index: a caller here, or a peer on behalf of one. */
@@ -70,6 +71,7 @@ export class State {
   readonly self: NodeId
   readonly options: LeaderOrderOptions
   readonly prng: Prng
+  readonly rules: Rules
   readonly out = new Outbox()
   log: LogView
   readonly durability: Durability
@@ -108,15 +110,22 @@ export class State {
   /** Strong reads asked of the leader, by the number they travel under. */
   readonly askedReads = new Map<number, { readonly id: number; readonly waitedTicks: number }>()
   nextAsk: number
-  /** A leader wanted this committed entry replaced; refused, and for a person to look at. */
+  /** Where a leader contradicted what is committed here; refused, and for a person to look at. */
   conflict: EntryId | null = null
 
   readonly linksDown = new Set<NodeId>()
 
-  constructor(options: LeaderOrderOptions, prng: Prng, hard: HardState, log: LogState) {
+  constructor(
+    options: LeaderOrderOptions,
+    prng: Prng,
+    hard: HardState,
+    log: LogState,
+    rules: Rules,
+  ) {
     this.self = options.self
     this.options = options
     this.prng = prng
+    this.rules = rules
     this.log = new LogView(log)
     this.durability = new Durability(log.last.index)
     // A founder's or a restored file may know a term that this node never voted in.

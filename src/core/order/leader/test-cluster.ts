@@ -14,6 +14,7 @@ import { decodeMembers, encodeMembers, sealEntry } from '../../../model/entry-co
 import type { Member, Members } from '../../../model/members.ts'
 import type { RaftMessage } from '../../../model/message.ts'
 import { LeaderOrder } from './leader-order.ts'
+import { RULES, type Rules } from './rules.ts'
 import type { Effects, HardState, Input, LogState, Outgoing, Ticket } from './types.ts'
 
 export interface Packet {
@@ -52,6 +53,8 @@ export interface ClusterOptions {
   /** Entries that an append may carry, as the driver's byte limit would have it. */
   readonly appendEntriesMax?: number
   readonly report?: (line: string) => void
+  /** Rules that are broken on purpose. */
+  readonly broken?: Partial<Rules>
 }
 
 export const memberOf = (name: string, role: Member['role'], priority = 1): Member => {
@@ -290,8 +293,11 @@ export class TestCluster {
     const [source, target] = [this.node(from), this.node(to)]
     const index = toLogIndex(Math.min(source.order.commit, source.applied))
     const fits = target.up && target.making.length === 0 && target.order.role !== 'leader'
-    const works = ok && fits && index >= target.order.commit && !this.isCut(from, to)
-    if (works) this.#install(target, this.#baseAt(source, index))
+    const base = this.#baseAt(source, index)
+    // What it holds beyond the snapshot it may have acknowledged: it must not go.
+    const needed = index >= target.order.commit && target.order.termAt(index) !== base.id.term
+    const works = ok && fits && needed && !this.isCut(from, to)
+    if (works) this.#install(target, base)
     const last = works ? target.base.id : null
     if (source.up) this.step(from, { kind: 'snapshotEnded', peer: toNodeId(to), last })
   }
@@ -446,7 +452,8 @@ export class TestCluster {
   #core(name: string, hard: HardState, log: LogState): LeaderOrder {
     const { heartbeatTicks = 2, electionTicks = 10 } = this.options
     const options = { self: toNodeId(name), heartbeatTicks, electionTicks }
-    return new LeaderOrder(options, this.prng.fork(), hard, log)
+    const rules = { ...RULES, ...this.options.broken }
+    return new LeaderOrder(options, this.prng.fork(), hard, log, rules)
   }
 
   // Checkers
@@ -476,7 +483,10 @@ export class TestCluster {
     }
     if (order.commit > this.#committedLast) {
       this.#committedLast = order.commit
-      assert(led || order.role === 'leader', () => `S5: ${name} commits ${order.commit} before any leader`)
+      assert(
+        led || order.role === 'leader',
+        () => `S5: ${name} commits ${order.commit} before any leader`,
+      )
       this.#checkHeld(node)
     }
   }
