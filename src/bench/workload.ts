@@ -1,10 +1,13 @@
 /** What the benchmark runs: upserts and point reads of one row of about 200 bytes, random keys. */
 import type { Args, RemoteDb } from '../client/index.ts'
 
+/** A name that no application has: in a cluster given by URL the table is dropped at the end. */
+const TABLE = 'benchmark_by_quorate'
+
 export const KEYS = 100_000
-export const UPSERT = `insert into bench (key, value) values (?, ?)
+export const UPSERT = `insert into ${TABLE} (key, value) values (?, ?)
   on conflict (key) do update set value = excluded.value`
-export const POINT_READ = 'select value from bench where key = ?'
+export const POINT_READ = `select value from ${TABLE} where key = ?`
 
 const ROW_BYTES = 200
 /** Rows written in one statement while the table is filled: a few MB of changes each. */
@@ -25,10 +28,10 @@ export function upsertArgs(): Args {
 /** Makes the table with all its keys, so that every upsert meets a row. */
 export async function fillTable(db: Pick<RemoteDb, 'execute'>): Promise<void> {
   const options = { timeoutMs: 60_000 }
-  const create = 'create table bench (key integer primary key, value text not null)'
-  await db.execute('drop table if exists bench', [], options)
+  const create = `create table ${TABLE} (key integer primary key, value text not null)`
+  await db.execute(`drop table if exists ${TABLE}`, [], options)
   await db.execute(create, [], options)
-  const fill = `insert into bench with recursive keys (key) as (
+  const fill = `insert into ${TABLE} with recursive keys (key) as (
       select ?1 union all select key + 1 from keys where key < ?2)
     select key, ?3 from keys`
   for (let first = 1; first <= KEYS; first += FILL_ROWS) {
@@ -37,5 +40,5 @@ export async function fillTable(db: Pick<RemoteDb, 'execute'>): Promise<void> {
 }
 
 export async function dropTable(db: Pick<RemoteDb, 'execute'>): Promise<void> {
-  await db.execute('drop table if exists bench')
+  await db.execute(`drop table if exists ${TABLE}`)
 }

@@ -27,7 +27,7 @@ export interface Call<T> {
 /** A node that is silent for this long is asked whether it lives, and again after each such time. */
 const SILENCE_MS = 1000
 /** How long it has to say so. */
-const HEALTH_MS = 1000
+const READY_MS = 1000
 const BACKOFF_MS_MIN = 10
 const BACKOFF_MS_MAX = 250
 /** What is known about leader and members is asked again after this time. */
@@ -142,19 +142,20 @@ export class Caller {
   }
 
   /**
-   * A machine that lost its power closes no connection: while an answer is awaited, ask for a sign
-   * of life, and give the attempt up if none comes. Long statements may take what they need.
+   * A machine that lost its power closes no connection, and a node that is cut off from the others
+   * holds its answer back: while one is awaited, ask whether the node is ready, and give the
+   * attempt up if it is not. Long statements may take what they need.
    *
    * @returns stops watching
    */
   #watch(url: string, attempt: AbortController): () => void {
     let timer = setTimeout(check, SILENCE_MS)
     let done = false
-    const isAlive = (): Promise<boolean> => this.#isAlive(url)
+    const isReady = (): Promise<boolean> => this.#isReady(url)
     async function check(): Promise<void> {
-      const alive = await isAlive()
+      const ready = await isReady()
       if (done) return
-      if (alive) timer = setTimeout(check, SILENCE_MS)
+      if (ready) timer = setTimeout(check, SILENCE_MS)
       else attempt.abort(new ConnectionError('no sign of life', false))
     }
     return () => {
@@ -163,18 +164,18 @@ export class Caller {
     }
   }
 
-  async #isAlive(url: string): Promise<boolean> {
+  async #isReady(url: string): Promise<boolean> {
     const limit = new AbortController()
-    const timer = setTimeout(() => limit.abort(), HEALTH_MS)
+    const timer = setTimeout(() => limit.abort(), READY_MS)
     try {
-      await this.#transport.send({
+      const { status } = await this.#transport.send({
         method: 'GET',
-        url: `${url}/health`,
+        url: `${url}/ready`,
         headers: this.#authorization,
         body: null,
         signal: limit.signal,
       })
-      return true
+      return status === 200
     } catch {
       return false
     } finally {

@@ -38,7 +38,7 @@ function fake(handler: Handler): { transport: Transport; seen: HttpRequest[] } {
   })
   const send = async (request: HttpRequest): Promise<HttpReply> => {
     if (request.url.endsWith('/topology')) return reply({ body: TOPOLOGY })
-    if (request.url.endsWith('/health')) return reply({ body: '' })
+    if (request.url.endsWith('/ready')) return reply({ body: '' })
     seen.push(request)
     return reply(await handler(request, seen.length))
   }

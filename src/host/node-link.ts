@@ -10,6 +10,7 @@ import type { NodeReply, NodeRequest } from '../model/request.ts'
 import type { NodeStatus } from '../model/status.ts'
 import type { NodeOptions } from '../node/options.ts'
 import type { NodeEvent } from '../node/ports.ts'
+import { type CompactReplies, eachReply } from './compact-replies.ts'
 
 export type ToNode =
   | { readonly kind: 'requests'; readonly requests: readonly (readonly [number, NodeRequest])[] }
@@ -19,7 +20,7 @@ export type ToNode =
 export type FromNode =
   | { readonly kind: 'started'; readonly url: string }
   | { readonly kind: 'failed'; readonly error: ErrorData }
-  | { readonly kind: 'replies'; readonly replies: readonly (readonly [number, NodeReply])[] }
+  | { readonly kind: 'replies'; readonly replies: CompactReplies }
   | { readonly kind: 'status'; readonly id: number; readonly status: NodeStatus }
   | { readonly kind: 'event'; readonly event: NodeEvent }
   | { readonly kind: 'closed' }
@@ -124,12 +125,12 @@ class ThreadLink implements NodeLink {
         this.#started.reject(fromErrorData(message.error))
         return
       case 'replies':
-        for (const [id, reply] of message.replies) {
+        eachReply(message.replies, (id, reply) => {
           const resolve = this.#requests.get(id)
           assert(resolve !== undefined, () => `reply to request ${id}, which nobody awaits`)
           this.#requests.delete(id)
           resolve(reply)
-        }
+        })
         return
       case 'status':
         this.#statuses.get(message.id)?.(message.status)

@@ -4,12 +4,15 @@ import { present } from '../base/assert.ts'
 import { toErrorData } from '../base/errors.ts'
 import type { NodeReply } from '../model/request.ts'
 import type { NodeOptions } from '../node/options.ts'
+import { compactReplies } from './compact-replies.ts'
 import { type FromNode, gather, type ToNode } from './node-link.ts'
 import { type RunningNode, startNode } from './start-node.ts'
 
 const port = present(parentPort, () => 'the port of the thread that started this one')
 const send = (message: FromNode): void => port.postMessage(message)
-const answer = gather<readonly [number, NodeReply]>((replies) => send({ kind: 'replies', replies }))
+const answer = gather<readonly [number, NodeReply]>((replies) =>
+  send({ kind: 'replies', replies: compactReplies(replies) }),
+)
 
 function serve(node: RunningNode): void {
   node.onEvent((event) => send({ kind: 'event', event }))

@@ -5,9 +5,7 @@
  */
 import { assert, unreachable } from '../base/assert.ts'
 import type { LogIndex, NodeId } from '../base/brand.ts'
-import { toLogIndex } from '../base/brand.ts'
 import type { ErrorData } from '../base/errors.ts'
-import { QuorateError, toErrorData } from '../base/errors.ts'
 import { LIMITS } from '../base/limits.ts'
 import type { Prng } from '../base/prng.ts'
 import { LeaderOrder } from '../core/order/leader/leader-order.ts'
@@ -21,32 +19,30 @@ import type {
   Role,
 } from '../core/order/leader/types.ts'
 import type { Entry } from '../model/entry.ts'
-import { decodeWriteIds, encodeMembers } from '../model/entry-codec.ts'
+import { encodeMembers } from '../model/entry-codec.ts'
 import type { Members } from '../model/members.ts'
 import type { PeerMessage } from '../model/message.ts'
-import type { WriteId } from '../model/program.ts'
 import type { NodeReply, NodeRequest, SessionToken } from '../model/request.ts'
-import { decodeRequest, encodeReply } from '../model/request-codec.ts'
+import { encodeReply } from '../model/request-codec.ts'
 import type { StoreCommand, StoreReply, StoreState } from '../store/types.ts'
 import { Admin } from './admin.ts'
 import { LogSize, planCompaction } from './compactor.ts'
 import type { Context, Counters, DriverOptions } from './context.ts'
 import { refusal } from './context.ts'
+import { enteredPorts } from './entered-ports.ts'
 import { EntryCache } from './entry-cache.ts'
-import { Forwarder } from './forwarder.ts'
+import { Forwarder, readRequest } from './forwarder.ts'
 import type { NodeEvent, Ports } from './ports.ts'
 import { Reads } from './reads.ts'
 import { SnapshotReceiver, SnapshotSender } from './snapshots.ts'
 import { Verifier } from './verifier.ts'
 import { Waiting } from './waiting.ts'
-import type { NotedWrite } from './write-ids.ts'
+import { WriteIdRecall, writeIdsOf } from './write-id-recall.ts'
 import { WriteIds } from './write-ids.ts'
 import { Writer } from './writer.ts'
 
 const CACHE_BYTES = 32 * 1024 * 1024
 const WRITE_IDS_MAX = 500_000
-/** How much of the log's end is read at start for the ids of writes. */
-const WRITE_IDS_ENTRIES = 20_000
 /** Every so many ticks the slower chores are looked at. */
 const CHORE_TICKS = 10
 
@@ -82,6 +78,7 @@ export class NodeDriver implements Context {
     takenBack: 0,
   }
   readonly #writer: Writer
+  readonly #recall: WriteIdRecall
   readonly #reads: Reads
   readonly #forwarder: Forwarder
   readonly #verifier: Verifier
@@ -98,7 +95,6 @@ export class NodeDriver implements Context {
   #applying = false
   #installing = false
   #compacting = false
-  #recalling = false
   #stopped = false
   #halted = false
   #depth = 0
@@ -124,11 +120,12 @@ export class NodeDriver implements Context {
     state: StoreState,
   ) {
     this.options = options
-    this.ports = this.#entered(ports)
+    this.ports = enteredPorts(ports, (work) => this.#enter(work))
     const create: CreateOrder = options.createOrder ?? ((o, p, h, l) => new LeaderOrder(o, p, h, l))
     const { self, heartbeatTicks, electionTicks } = options
     this.order = create({ self, heartbeatTicks, electionTicks }, prng, hardState, state.log)
     this.writeIds = new WriteIds(state.log.last.index, WRITE_IDS_MAX)
+    this.#recall = new WriteIdRecall(this)
     this.#writer = new Writer(this)
     this.#reads = new Reads(this)
     this.#forwarder = new Forwarder(this, options.session, (request, done) => {
@@ -141,7 +138,7 @@ export class NodeDriver implements Context {
     this.ports.store.onFlushed((ticket) => this.step({ kind: 'flushed', ticket }))
     this.#enter(() => {
       this.#membersChanged()
-      this.#recallWriteIds()
+      this.#recall.start()
     })
   }
 
@@ -235,7 +232,7 @@ export class NodeDriver implements Context {
 
   /** The ids of earlier writes are still being read from the log. */
   get recalling(): boolean {
-    return this.#recalling
+    return this.#recall.active
   }
 
   get queued(): number {
@@ -299,37 +296,6 @@ export class NodeDriver implements Context {
     for (let give = this.#outbox.shift(); give !== undefined; give = this.#outbox.shift()) give()
   }
 
-  /** The same ports, with every call back coming in through #enter. */
-  #entered(ports: Ports): Ports {
-    const through =
-      <A extends unknown[]>(callback: (...args: A) => void) =>
-      (...args: A): void =>
-        this.#enter(() => callback(...args))
-    const { store, reader, snapshots } = ports
-    return {
-      ...ports,
-      store: {
-        submit: (command, done) => store.submit(command, through(done)),
-        onFlushed: (listener) => store.onFlushed(through(listener)),
-      },
-      reader: {
-        reopen: () => reader.reopen(),
-        read: (program, timeoutMs, done) => reader.read(program, timeoutMs, through(done)),
-        verify: (pinned, done) => reader.verify(through(pinned), through(done)),
-      },
-      snapshots: {
-        create: (done) => snapshots.create(through(done)),
-        readChunk: (snapshot, offset, done) => snapshots.readChunk(snapshot, offset, through(done)),
-        release: (snapshot) => snapshots.release(snapshot),
-        resumeAt: (snapshot, digest, done) => snapshots.resumeAt(snapshot, digest, through(done)),
-        writeChunk: (snapshot, offset, data, done) =>
-          snapshots.writeChunk(snapshot, offset, data, through(done)),
-        finish: (snapshot, bytes, digest, done) =>
-          snapshots.finish(snapshot, bytes, digest, through(done)),
-      },
-    }
-  }
-
   #pump(): void {
     this.#apply()
     this.#writer.pump()
@@ -343,7 +309,7 @@ export class NodeDriver implements Context {
       this.#reads.start({ ...request, deadline, done })
     } else if (request.kind === 'admin' && request.command.kind === 'verified') {
       this.#serve(request, done)
-    } else if (this.order.role === 'leader' && !this.#recalling) {
+    } else if (this.order.role === 'leader' && !this.#recall.active) {
       this.#serve(request, done)
     } else {
       this.#forwarder.start(request, done)
@@ -385,13 +351,13 @@ export class NodeDriver implements Context {
       const message = { kind: 'forwardReply', id, body: encodeReply(reply) } as const
       this.ports.transport.send(from, message)
     }
-    const request = decoded(body)
-    if (request instanceof QuorateError) {
-      done({ kind: 'error', error: toErrorData(request) })
+    const request = readRequest(body)
+    if ('code' in request) {
+      done({ kind: 'error', error: request })
       return
     }
     const anywhere = request.kind === 'admin' && request.command.kind === 'verified'
-    const leads = this.order.role === 'leader' && !this.#recalling
+    const leads = this.order.role === 'leader' && !this.#recall.active
     if (anywhere || leads) this.#serve(request, done)
     else done(refusal('NO_LEADER', `${this.options.name} is not the leader.`))
   }
@@ -597,7 +563,7 @@ export class NodeDriver implements Context {
       this.ports.reader.reopen()
       this.step({ kind: 'installed', log: reply.state.log })
       this.#reads.applied()
-      this.#recallWriteIds()
+      this.#recall.start()
       this.emit('snapshot.installed', 'info', { index: reply.state.log.last.index })
       done(null)
     })
@@ -626,43 +592,6 @@ export class NodeDriver implements Context {
       this.step({ kind: 'compacted', base: { index: to, term } })
     })
   }
-
-  /**
-   * Reads the newest part of the log again for the ids of writes. Until that is done no numbered
-   * write is taken: it could be one that has run.
-   */
-  #recallWriteIds(): void {
-    const { base, last } = this.order
-    const from = toLogIndex(Math.max(base.index, last.index - WRITE_IDS_ENTRIES))
-    this.writeIds.reset(last.index)
-    this.#recalling = from < last.index
-    const found: NotedWrite[] = []
-    const { epoch } = this
-    const readOn = (after: LogIndex): void => {
-      if (after >= last.index) {
-        this.writeIds.recall(from, found)
-        this.#recalling = false
-        return
-      }
-      const first = toLogIndex(after + 1)
-      const range = { from: first, to: last.index, bytesMax: LIMITS.appendBytesMax }
-      this.ports.store.submit({ kind: 'read', ...range }, (reply) => {
-        const entries = reply.kind === 'entries' ? reply.entries : []
-        if (this.epoch !== epoch || entries.length === 0) {
-          // Taken back or compacted meanwhile: what was found so far has a gap.
-          this.#recallWriteIds()
-          return
-        }
-        for (const entry of entries) {
-          for (const { session, number } of writeIdsOf(entry)) {
-            found.push({ session, number, index: entry.index })
-          }
-        }
-        readOn(entries.at(-1)?.index ?? last.index)
-      })
-    }
-    if (this.#recalling) readOn(from)
-  }
 }
 
 /**
@@ -671,18 +600,4 @@ export class NodeDriver implements Context {
  */
 function truncateTicket({ ticket, append }: Effects): number | null {
   return ticket !== null && append.length > 0 ? ticket - 1 : ticket
-}
-
-/** A fellow node's request, or why it can't be read: a malformed one stops nobody. */
-function decoded(body: Uint8Array): NodeRequest | QuorateError {
-  try {
-    return decodeRequest(body)
-  } catch (error) {
-    if (error instanceof QuorateError) return error
-    throw error
-  }
-}
-
-function writeIdsOf(entry: Entry): readonly WriteId[] {
-  return entry.kind === 'data' || entry.kind === 'schema' ? decodeWriteIds(entry.body) : []
 }

@@ -4,9 +4,9 @@
  */
 import { assert } from '../base/assert.ts'
 import type { NodeId } from '../base/brand.ts'
-import type { ERRORS } from '../base/errors.ts'
+import { type ERRORS, type ErrorData, QuorateError, toErrorData } from '../base/errors.ts'
 import type { NodeReply, NodeRequest } from '../model/request.ts'
-import { decodeReply, encodeRequest } from '../model/request-codec.ts'
+import { decodeReply, decodeRequest, encodeRequest } from '../model/request-codec.ts'
 import { firstKeyword } from '../model/sql-tokens.ts'
 import type { Context } from './context.ts'
 import { refusal } from './context.ts'
@@ -197,6 +197,16 @@ function refuses(reply: NodeReply): boolean {
 /** The node that answered this did nothing with the request, and another may do it. */
 function ranNothing(code: keyof typeof ERRORS): boolean {
   return code === 'NO_LEADER' || code === 'NOT_READY'
+}
+
+/** A fellow node's request, or why it can't be read: a malformed one stops nobody. */
+export function readRequest(body: Uint8Array): NodeRequest | ErrorData {
+  try {
+    return decodeRequest(body)
+  } catch (error) {
+    if (error instanceof QuorateError) return toErrorData(error)
+    throw error
+  }
 }
 
 /** What the other node answered; if that can't be read, nothing is known of what it did. */

@@ -106,6 +106,12 @@ function alarmsOf(driver: NodeDriver, surroundings: Surroundings): readonly stri
   if (!member && order.commit > 0) {
     alarms.push('This node is not a member of the cluster any more; stop it.')
   }
+  if (order.conflict !== null) {
+    alarms.push(
+      `A leader wanted committed entry ${order.conflict.index} replaced: a disk of the group has ` +
+        'lost what it had acknowledged. Run `quorate verify`.',
+    )
+  }
   const missing = driver.unreachable()
   if (missing.length > 0) alarms.push(`No contact with ${missing.join(', ')}.`)
   if (order.leader === null) alarms.push('There is no leader: writes wait.')

@@ -48,7 +48,11 @@ interface Proposal {
   readonly made: (index: LogIndex | null) => void
 }
 
+const NAGLE = Number(process.env['NAGLE'] ?? 0)
 export class Writer {
+  #inFlightTx(): number {
+    return this.#context.waiting.size
+  }
   readonly #context: Context
   #queue: Job[] = []
   #proposals: Proposal[] = []
@@ -235,6 +239,12 @@ export class Writer {
     if (!order.mayExecute || order.applied !== order.last.index) return false
     if (this.#open !== null) return this.#startOpenStream(this.#open.stream)
     const head = present(this.#queue[0], () => 'head of the queue')
+    if (
+      NAGLE > 0 &&
+      order.commit < order.last.index &&
+      this.#queue.length < this.#inFlightTx() * NAGLE
+    )
+      return false
     return head.kind === 'stream' ? this.#startStream(head) : this.#startBatch()
   }
 

@@ -129,7 +129,10 @@ export class OrderChecker {
     }
     const { role, term, commit } = view
     this.#seen.set(view.id, { role, term, commit })
-    assert(was === undefined || commit >= was.commit, () => `S7: ${view.id} commits ${commit} again`)
+    assert(
+      was === undefined || commit >= was.commit,
+      () => `S7: ${view.id} commits ${commit} again`,
+    )
     if (role === 'leader') this.#leads(view, was?.role === 'leader' && was.term === term)
     const from = was?.commit ?? view.ledger.base.index
     // A leader may commit and step down in one step: its own removal, for example.

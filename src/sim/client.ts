@@ -11,7 +11,15 @@ import { SessionView } from './history.ts'
 import type { Profile } from './profile.ts'
 import type { Lifetime, Schedule } from './schedule.ts'
 import type { Work } from './tables.ts'
-import { drawSchemaWork, drawWork, FACTS_QUERY, factsOf, OPS_QUERY, opsRow, step } from './tables.ts'
+import {
+  drawSchemaWork,
+  drawWork,
+  FACTS_QUERY,
+  factsOf,
+  OPS_QUERY,
+  opsRow,
+  step,
+} from './tables.ts'
 
 /** A node as a client meets it. */
 export interface Contact {
@@ -101,7 +109,8 @@ export class Client {
   }
 
   #note(request: NodeRequest, node: string, reply: NodeReply | null): void {
-    const what = reply === null ? 'no answer' : reply.kind === 'error' ? reply.error.code : reply.kind
+    const what =
+      reply === null ? 'no answer' : reply.kind === 'error' ? reply.error.code : reply.kind
     this.#options.note(this.#options.name, `${request.kind} at ${node}: ${what}`)
     if (reply?.kind === 'error' && reply.error.code === 'INTERNAL') {
       throw new Error(`a client was told: ${reply.error.detail}`)

@@ -62,7 +62,8 @@ export class ContentChecker {
     const writes = removed.filter(({ kind }) => kind === 'data' || kind === 'schema')
     assert(
       (lost === null) === (writes.length === 0),
-      () => `R3: ${node.name} took back ${writes.length} entries with writes, kept in ${lost?.file}`,
+      () =>
+        `R3: ${node.name} took back ${writes.length} entries with writes, kept in ${lost?.file}`,
     )
     if (lost === null) return
     assert(existsSync(lost.file), () => `R3: there is no ${lost.file}`)

@@ -61,7 +61,7 @@ export class History {
   readonly #must: string[] = []
   readonly #mustSet = new Set<string>()
   readonly #answers = new Map<string, string>()
-  readonly counts = { ok: 0, failed: 0, unknown: 0, reads: 0, strong: 0, refused: 0 }
+  readonly counts = { ok: 0, failed: 0, unknown: 0, reads: 0, strong: 0 }
 
   begin(session: SessionView, number: number, kind: string, ack: AckLevel): Write {
     const name = session.name

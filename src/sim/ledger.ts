@@ -5,8 +5,8 @@
 import { assert, present } from '../base/assert.ts'
 import type { NodeId } from '../base/brand.ts'
 import type { LogState } from '../core/order/leader/types.ts'
-import { decodeMembers } from '../model/entry-codec.ts'
 import type { Entry, EntryId } from '../model/entry.ts'
+import { decodeMembers } from '../model/entry-codec.ts'
 import type { Members } from '../model/members.ts'
 import type { StoreCommand, StoreReply } from '../store/types.ts'
 

@@ -157,7 +157,7 @@ function skipsInverse(store: RunsCommands): RunsCommands {
     run: (command) => {
       if (command.kind !== 'truncate') return store.run(command)
       const { applied, last } = store.state().log
-      const to = applied < last.index ? applied : last.index
+      const to = toLogIndex(Math.min(applied, last.index))
       const from = toLogIndex(command.to + 1)
       const range = { kind: 'read', from, to, bytesMax: Number.MAX_SAFE_INTEGER } as const
       const undone = from <= to ? store.run(range) : null

@@ -49,12 +49,7 @@ export class SimNetwork {
   sent = 0
   lost = 0
 
-  constructor(
-    schedule: Schedule,
-    prng: Prng,
-    faults: Profile['network'],
-    checksums: Checksums,
-  ) {
+  constructor(schedule: Schedule, prng: Prng, faults: Profile['network'], checksums: Checksums) {
     this.#schedule = schedule
     this.#prng = prng
     this.#faults = faults
@@ -155,7 +150,9 @@ export class SimNetwork {
     const there = this.#cuts.get(`${a}>${b}`)
     const back = this.#cuts.get(`${b}>${a}`)
     // A connection can't be made through a cut, but it can outlive one.
-    const cut = link.up ? there?.noticed || back?.noticed : there !== undefined || back !== undefined
+    const cut = link.up
+      ? there?.noticed || back?.noticed
+      : there !== undefined || back !== undefined
     return asked && cut !== true
   }
 

@@ -53,6 +53,8 @@ export interface SimNodeOptions {
   readonly profile: Profile
   /** How fast its disk is now. */
   readonly speed: () => Profile['disk']
+  /** How long its ticks are now, percent of what they should be. */
+  readonly tickPercent: () => number
   /** Of this node alone; the database is there already. */
   readonly file: string
   readonly parts: Parts
@@ -84,7 +86,6 @@ export class SimNode {
   clockOffsetMs: number
   readonly #options: SimNodeOptions
   readonly #prng: Prng
-  readonly #tickUs: number
   #hard: HardState = { term: toTerm(0), vote: null }
   #running: Running | null = null
   #runs = 0
@@ -99,7 +100,6 @@ export class SimNode {
     this.disk = new SimDisk(file)
     this.content = new ContentReader(file)
     this.clockOffsetMs = profile.clockSkewMs === 0 ? 0 : prng.intInclusive(0, profile.clockSkewMs)
-    this.#tickUs = Math.round((TICK_US * prng.intInclusive(90, 110)) / 100)
     const store = Store.open(file)
     const { log } = store.state()
     this.ledger = new NodeLedger(id, log, readLog(store, log))
@@ -129,7 +129,10 @@ export class SimNode {
   }
 
   request(request: NodeRequest, done: (reply: NodeReply) => void): void {
-    this.driver?.request(request, done)
+    // Not even an application in the same process gets an answer from one that is paused.
+    const running = this.#running
+    if (running === null) return
+    this.#options.schedule.after(10, running.life, () => running.driver.request(request, done))
   }
 
   /** Power off: the disk keeps what it keeps, callers hear nothing. */
@@ -195,13 +198,20 @@ export class SimNode {
       link: (peer, up) => this.driver?.link(peer, up),
     })
     const state = { identity: store.state().identity, log }
-    const driver = new NodeDriver(this.#driverOptions(), ports, this.#prng.fork(), this.#hard, state)
+    const driver = new NodeDriver(
+      this.#driverOptions(),
+      ports,
+      this.#prng.fork(),
+      this.#hard,
+      state,
+    )
     this.#running = { life, store, reader, port, driver }
     this.#tick(life)
   }
 
   #tick(life: Lifetime): void {
-    this.#options.schedule.after(this.#tickUs, life, () => {
+    const { schedule, tickPercent } = this.#options
+    schedule.after((TICK_US * tickPercent()) / 100, life, () => {
       this.driver?.tick()
       this.#tick(life)
     })

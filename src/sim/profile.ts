@@ -38,6 +38,9 @@ export interface Profile {
   /** Mean µs that a client thinks between requests. */
   readonly thinkUs: number
   readonly clockSkewMs: number
+  /** How fast and how slow the clocks run that elections go by, percent of a tick. */
+  readonly tickPercentMin: number
+  readonly tickPercentMax: number
   readonly levels: {
     readonly localAckPercent: number
     readonly allAckPercent: number
@@ -74,6 +77,7 @@ export function drawProfile(prng: Prng): Profile {
   const voters = prng.pick([1, 2, 3, 3, 3, 3, 3, 4, 5, 5])
   const slowNet = prng.percent(20)
   const slowDisk = prng.percent(20)
+  const unevenClocks = prng.percent(30)
   return {
     voters,
     learners: sometimes(30, 1, 2),
@@ -118,6 +122,8 @@ export function drawProfile(prng: Prng): Profile {
     retainEntries: prng.percent(40) ? prng.intInclusive(4, 30) : 100_000,
     thinkUs: prng.pick([20_000, 60_000, 60_000, 150_000]),
     clockSkewMs: sometimes(50, 1, 100_000),
+    tickPercentMin: unevenClocks ? 50 : 90,
+    tickPercentMax: unevenClocks ? 300 : 110,
     levels: { localAckPercent: sometimes(50, 5, 60), allAckPercent: sometimes(30, 2, 10) },
     ddl: prng.percent(50),
     streams: prng.percent(50),

@@ -3,8 +3,9 @@
  * drawn delay; flushes beside it, each of which covers what was written before it began; and one
  * line back to the node on which replies and flush reports keep their order.
  */
-import type { Ticket } from '../core/order/leader/types.ts'
+
 import type { Prng } from '../base/prng.ts'
+import type { Ticket } from '../core/order/leader/types.ts'
 import type { StorePort } from '../node/ports.ts'
 import { FlushTracker } from '../store/flush.ts'
 import type { StoreCommand, StoreReply } from '../store/types.ts'

@@ -16,6 +16,7 @@ import type { StoreCommand, StoreReply } from '../store/types.ts'
 import { checkSurvivors, OrderChecker } from './checkers.ts'
 import { Client } from './client.ts'
 import { ContentChecker } from './content-checker.ts'
+import { checksums } from './database-file.ts'
 import { History } from './history.ts'
 import type { NodeLedger } from './ledger.ts'
 import { Nemesis } from './nemesis.ts'
@@ -26,9 +27,8 @@ import type { Profile } from './profile.ts'
 import { drawProfile } from './profile.ts'
 import { Lifetime, Schedule } from './schedule.ts'
 import { FACTS_QUERY, factsOf, OPS_QUERY } from './tables.ts'
-import { BASE, foundFile, joinerFile, Templates } from './templates.ts'
+import { BASE, foundFile, joinerFile, type Templates } from './templates.ts'
 import { Trace } from './trace.ts'
-import { checksums } from './database-file.ts'
 
 export interface WorldOptions {
   readonly seed: number
@@ -74,7 +74,7 @@ export class World {
   readonly #life = new Lifetime()
   readonly #ledgers = new Map<NodeId, NodeLedger>()
   readonly #later: (() => void)[] = []
-  readonly #counts = { crashes: 0, takenBack: 0, installs: 0, elections: 0 }
+  readonly #counts = { crashes: 0, takenBack: 0, installs: 0 }
   #clients: readonly Client[] = []
   #nemesis: Nemesis | null = null
   #healed = false
@@ -122,7 +122,8 @@ export class World {
   }
 
   note(who: string, what: string): void {
-    this.#trace.add(this.schedule.now, who, what)
+    // Where the files are differs from run to run.
+    this.#trace.add(this.schedule.now, who, what.replaceAll(this.#options.directory, ''))
   }
 
   /** Lets clients and trouble in. */
@@ -235,6 +236,8 @@ export class World {
       ran: (node, command, reply) => this.#ran(node, command, reply),
       note: (who, what) => this.note(who, what),
     }
+    const { tickPercentMin, tickPercentMax } = profile
+    const tickPercent = this.#prng.intInclusive(tickPercentMin, tickPercentMax)
     const node = new SimNode({
       id,
       name,
@@ -244,6 +247,7 @@ export class World {
       profile,
       prng: this.#prng.fork(),
       speed: () => (this.#healed ? FAST : profile.disk),
+      tickPercent: () => (this.#healed ? 100 : tickPercent),
       file,
       parts: this.#options.parts ?? {},
       watch,
@@ -263,7 +267,10 @@ export class World {
     const appliedBefore = node.ledger.applied
     const { added, removed } = node.ledger.ran(command, reply)
     if (command.kind !== 'read') {
-      this.note(node.name, `${command.kind} -> ${reply.kind}, log ends at ${node.ledger.last.index}`)
+      this.note(
+        node.name,
+        `${command.kind} -> ${reply.kind}, log ends at ${node.ledger.last.index}`,
+      )
     }
     if (reply.kind === 'failed' && reply.error.code === 'INTERNAL') {
       throw new Error(`${node.name}: ${command.kind} failed: ${reply.error.detail}`)

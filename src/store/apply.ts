@@ -39,13 +39,16 @@ export class Applier {
   readonly #connections: Connections
   readonly #applier: Connection
   readonly #log: Log
+  readonly #beforeDdl: () => void
   /** The schema version at which triggers were hidden; null if they may be visible. */
   #hiddenAt: number | null = null
   #waiting: Waiting[] = []
   /** What waits to be set in sqlite_sequence. */
   readonly #sequences = new Map<string, bigint | null>()
 
-  constructor(connections: Connections, log: Log) {
+  /** @param beforeDdl called before each DDL statement */
+  constructor(connections: Connections, log: Log, beforeDdl: () => void) {
+    this.#beforeDdl = beforeDdl
     this.#connections = connections
     this.#applier = connections.applier
     this.#log = log
@@ -140,6 +143,7 @@ export class Applier {
   }
 
   #ddl(entry: Entry, sql: string): void {
+    this.#beforeDdl()
     this.#applier.db.exec('pragma writable_schema = reset')
     this.#hiddenAt = null
     try {

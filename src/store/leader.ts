@@ -136,6 +136,11 @@ export class Leader {
     return entry
   }
 
+  /** The applier is about to run DDL. */
+  beforeDdl(): void {
+    this.#schema.release()
+  }
+
   /** After any error: nothing stays open. */
   abandon(): void {
     this.#open = null

@@ -16,6 +16,7 @@ import type { Connection } from './connections.ts'
 const RESERVED = /^_?quorate_/i
 /** Virtual tables whose whole content is in shadow tables with keys. */
 const VIRTUAL: ReadonlySet<string> = new Set(['fts5', 'rtree', 'rtree_i32'])
+const INTERNAL: ReadonlySet<string> = new Set(['_quorate_log', '_quorate_state'])
 const NULL_MESSAGE = 'NULL in PRIMARY KEY of table '
 
 export function isReserved(name: string): boolean {
@@ -74,7 +75,7 @@ export function readFacts(connection: Connection): SchemaFacts {
   const shadow = shadowTables(connection)
   const tables = rows.filter(({ type, name }) => type === 'table' && !shadow.has(name))
   const virtual = tables.filter(({ words }) => words.has('VIRTUAL'))
-  const problems = virtual.flatMap(moduleProblem)
+  const problems = [...virtual.flatMap(moduleProblem), ...reservedNames(connection)]
   const nullable: NullableKey[] = []
   const loose = new Map<string, LooseTable>()
   const { deferred, parents } = foreignKeys(connection, tables)
@@ -101,6 +102,16 @@ export function readFacts(connection: Connection): SchemaFacts {
 }
 
 const SEQUENCE_TABLE = "select 1 from sqlite_schema where name = 'sqlite_sequence'"
+
+/** Names that only we may give, on things that are not ours. */
+function reservedNames(connection: Connection) {
+  const names = connection.internal('select name from sqlite_schema').rows()
+  return names.flatMap(([given]) => {
+    const name = String(given)
+    if (!isReserved(name) || INTERNAL.has(name)) return []
+    return [{ table: name, sentence: `The name ${name} is reserved for Quorate.` }]
+  })
+}
 
 /** The user's part of sqlite_schema. */
 function schemaRows(connection: Connection): readonly SchemaRow[] {
@@ -197,23 +208,33 @@ export function checkTables(facts: SchemaFacts): void {
   throw new QuorateError(code, problem.sentence)
 }
 
+/** Distinguishes the guards of one time from those of another. */
+let guards = 0
+
 /** Removes the guards against NULL keys, before DDL that they could get in the way of. */
 export function dropNullGuards(writer: Connection): void {
   const names = writer.internal(
     "select name from sqlite_temp_schema where type = 'trigger' and name like '\\_quorate\\_null%' escape '\\'",
   )
-  for (const [name] of names.rows()) writer.db.exec(`drop trigger temp.${quote(String(name))}`)
+  for (const [name] of names.rows()) {
+    try {
+      writer.db.exec(`drop trigger temp.${quote(String(name))}`)
+    } catch {
+      // Another process has dropped its table: SQLite has forgotten it already.
+    }
+  }
 }
 
 /** Puts the guards in place that the schema needs now. */
 export function setNullGuards(writer: Connection, facts: SchemaFacts): void {
   dropNullGuards(writer)
-  for (const [i, { table, columns }] of facts.nullable.entries()) {
+  for (const { table, columns } of facts.nullable) {
     const anyNull = columns.map((column) => `new.${quote(column)} is null`).join(' or ')
     const message = `'${(NULL_MESSAGE + table).replaceAll("'", "''")}'`
     for (const event of ['insert', `update of ${columns.map(quote).join(', ')}`]) {
-      const name = `_quorate_null_${i}_${event.slice(0, 6)}`
-      writer.db.exec(`create temp trigger ${name} before ${event} on main.${quote(table)}
+      guards += 1
+      writer.db.exec(`create temp trigger _quorate_null_${guards}
+        before ${event} on main.${quote(table)}
         when ${anyNull} begin select raise(abort, ${message}); end`)
     }
   }
@@ -240,9 +261,6 @@ export function checkAdoptable(connection: Connection): readonly string[] {
     if (count > 0) {
       problems.push(`Table ${table} has ${count} rows with NULL in its PRIMARY KEY.`)
     }
-  }
-  for (const [name] of connection.internal('select name from sqlite_schema').rows()) {
-    if (isReserved(String(name))) problems.push(`The name ${name} is reserved for Quorate.`)
   }
   return problems
 }

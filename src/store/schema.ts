@@ -1,7 +1,7 @@
 /** The writer's view of the schema: its facts and its statements, for as long as it stays as it is. */
 import { Statements } from './classify.ts'
 import type { Connection } from './connections.ts'
-import { readFacts, type SchemaFacts, setNullGuards } from './schema-guard.ts'
+import { dropNullGuards, readFacts, type SchemaFacts, setNullGuards } from './schema-guard.ts'
 
 export class Schema {
   readonly statements: Statements
@@ -35,5 +35,11 @@ export class Schema {
     this.#facts = null
     this.#version = -1
     this.statements.clear()
+  }
+
+  /** Another connection is about to run DDL: its tables must not have guards then. */
+  release(): void {
+    this.forget()
+    dropNullGuards(this.#writer)
   }
 }

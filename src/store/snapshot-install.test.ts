@@ -58,7 +58,7 @@ test('a crash before any operation is repaired at the next start, however often 
           count += 1
         }
       }
-      throws(() => installSnapshot(live, snapshot, crash(crashAt)), /power cut/)
+      throws(() => installSnapshot(live, snapshot, null, crash(crashAt)), /power cut/)
       if (crashAt === 0) {
         equal(resumeInstall(live), false)
         deepEqual(contentOf(live), ['old'], 'without a plan nothing has happened')
@@ -72,6 +72,23 @@ test('a crash before any operation is repaired at the next start, however often 
       equal(resumeInstall(live), false)
     })
   }
+})
+
+test('the installed file is this node from its first moment', () => {
+  inFolder((live, snapshot) => {
+    const db = new DatabaseSync(snapshot)
+    db.exec(`pragma journal_mode = wal; create table _quorate_state (key primary key, value);
+      insert into _quorate_state values ('node', 'a:1'), ('cluster', 'c')`)
+    db.close()
+    installSnapshot(live, snapshot, 'b:2')
+    const installed = new DatabaseSync(live)
+    const rows = installed.prepare('select value from _quorate_state order by key').all()
+    installed.close()
+    deepEqual(
+      rows.map((row) => row['value']),
+      ['c', 'b:2'],
+    )
+  })
 })
 
 test('what is not one complete file is refused and nothing is done', () => {
@@ -95,7 +112,7 @@ test('a plan that makes no sense is an error, not a guess', () => {
     throws(() => resumeInstall(live), { code: 'LOG_CORRUPT' })
     throws(
       () =>
-        installSnapshot(live, snapshot, (op) => {
+        installSnapshot(live, snapshot, null, (op) => {
           if (op === 'rename') throw new Error('power cut')
         }),
       /power cut/,

@@ -9,6 +9,7 @@
  */
 import { closeSync, existsSync, mkdirSync, openSync, readSync, renameSync, rmSync } from 'node:fs'
 import { basename, dirname, join, relative } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { QuorateError } from '../base/errors.ts'
 import { readIfThere, removeDurably, syncDirectory, writeDurably } from './durable-file.ts'
 
@@ -79,6 +80,17 @@ function checkSingleFile(snapshotPath: string): void {
   }
 }
 
+/** Durable when it returns: the file is not in WAL mode, and its connection syncs. */
+function writeNode(snapshotPath: string, node: string): void {
+  const db = new DatabaseSync(snapshotPath)
+  try {
+    db.exec('pragma journal_mode = delete; pragma synchronous = full')
+    db.prepare("update _quorate_state set value = ? where key = 'node'").run(node)
+  } finally {
+    db.close()
+  }
+}
+
 /**
  * Replaces the live database by a snapshot file, which disappears from where it was. The snapshot's
  * content must be durable, no connection of the caller's may be open on either, and both must be on
@@ -86,14 +98,18 @@ function checkSingleFile(snapshotPath: string): void {
  *
  * Throws LOG_CORRUPT if the snapshot is not a complete database in a single file; nothing was done.
  *
+ * @param node id that the installed file is to carry instead of its maker's: written into the
+ *   snapshot first, so that no crash leaves a live file that says it is another node
  * @param before called ahead of each operation; a test stops there
  */
 export function installSnapshot(
   livePath: string,
   snapshotPath: string,
+  node: string | null = null,
   before: (op: string) => void = () => {},
 ): void {
   checkSingleFile(snapshotPath)
+  if (node !== null) writeNode(snapshotPath, node)
   const ops = planInstall(livePath, snapshotPath)
   mkdirSync(dirname(planPath(livePath)), { recursive: true })
   before('plan')

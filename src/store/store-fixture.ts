@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import type { TestContext } from 'node:test'
+import { inspect } from 'node:util'
 import { toLogIndex, toTerm } from '../base/brand.ts'
 import type { ErrorCode } from '../base/errors.ts'
 import type { Entry } from '../model/entry.ts'
@@ -44,7 +45,7 @@ export function atomic(...sqls: Sql[]): Program {
 
 /** The result of a step that went well. */
 export function ok(step: StepResult | undefined): StatementResult {
-  assert.ok(step !== null && step !== undefined && 'ok' in step, JSON.stringify(step))
+  assert.ok(step !== null && step !== undefined && 'ok' in step, inspect(step))
   return step.ok
 }
 
@@ -95,7 +96,7 @@ export class Replica {
     return reply
   }
 
-  executePrograms(programs: readonly Program[], term = TERM): Executed {
+  executePrograms(programs: readonly Program[], term = this.log.last.term): Executed {
     const reply = this.send({ kind: 'execute', ticket: TICKET, term, at: AT, programs })
     assert.equal(reply.kind, 'executed')
     return reply as Executed
@@ -122,7 +123,8 @@ export class Replica {
 
   stream(stream: string, ...sqls: Sql[]): Executed {
     const given = program(...sqls)
-    const command = { ticket: TICKET, term: TERM, at: AT, stream, program: given }
+    const { term } = this.log.last
+    const command = { ticket: TICKET, term, at: AT, stream, program: given }
     return this.send({ kind: 'streamRun', ...command }) as Executed
   }
 
@@ -184,7 +186,8 @@ export class Replica {
   }
 }
 
-function contentOf(db: DatabaseSync): Readonly<Record<string, unknown>> {
+/** See Replica.content. */
+export function contentOf(db: DatabaseSync): Readonly<Record<string, unknown>> {
   const read = { readBigInts: true, returnArrays: true } as const
   const all = (sql: string) => db.prepare(sql, read).all() as unknown as unknown[][]
   const content: Record<string, unknown> = {

@@ -90,19 +90,26 @@ export class StoreHost {
   }
 
   #turn(): void {
-    const { now, post, later } = this.#options
+    const { now, later } = this.#options
     const until = now() + TURN_MS
     const replies: StoreReply[] = []
     for (let item = this.#queue.shift(); item !== undefined; item = this.#queue.shift()) {
-      if (item === 'checkpoint') this.#checkpoint()
-      else if (item === 'close') this.#close()
-      else replies.push(this.#run(item))
+      if (typeof item === 'object') replies.push(this.#run(item))
+      else {
+        this.#reply(replies.splice(0))
+        if (item === 'checkpoint') this.#checkpoint()
+        else this.#close()
+      }
       if (now() >= until) break
     }
-    const { foreignWrites } = this.#options.store
-    if (replies.length > 0) post({ kind: 'replies', replies, foreignWrites })
+    this.#reply(replies)
     this.#running = this.#queue.length > 0
     if (this.#running) later(() => this.#turn())
+  }
+
+  #reply(replies: readonly StoreReply[]): void {
+    const { post, store } = this.#options
+    if (replies.length > 0) post({ kind: 'replies', replies, foreignWrites: store.foreignWrites })
   }
 
   #run(command: StoreCommand): StoreReply {

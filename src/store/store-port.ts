@@ -76,7 +76,7 @@ class StoreLine implements OpenStore, StorePort {
     worker.on('message', (message: FromStore) => this.#receive(message))
     worker.on('error', (error) => this.#die(`failed: ${toErrorData(error).detail}`))
     worker.on('exit', () => {
-      if (!this.#closing) this.#die('ended')
+      this.#die(this.#closing ? 'is closed' : 'ended')
       this.#ended.resolve()
     })
   }
@@ -161,7 +161,7 @@ class StoreLine implements OpenStore, StorePort {
   /** The thread is gone: nothing that was asked will be answered. */
   #die(how: string): void {
     const error = this.#fatal ?? lineError(how)
-    this.#fail(error)
+    if (!this.#closing) this.#fail(error)
     const waiting = this.#waiting
     this.#waiting = []
     for (const done of waiting) done({ kind: 'failed', error })

@@ -61,7 +61,7 @@ export class Store {
     return this.#opened.log.state
   }
 
-  /** The first connection to close checkpoints; both close. */
+  /** Rolls an open transaction back and closes the file. */
   close(): void {
     this.#opened.connections.close()
   }
@@ -157,7 +157,8 @@ function open(path: string, options: OpenOptions): Opened {
   try {
     const log = new Log(connections.writer, connections.applier)
     const leader = new Leader(connections, log)
-    return { connections, log, leader, applier: new Applier(connections, log) }
+    const applier = new Applier(connections, log, () => leader.beforeDdl())
+    return { connections, log, leader, applier }
   } catch (error) {
     connections.close()
     throw error

@@ -12,7 +12,9 @@ import type { RemoteDb } from '../../src/client/index.ts'
 import { Cluster, problemsOf, rowsOf } from '../cluster.ts'
 import { type Content, disagreements, type Load, type Notes, SCHEMA, startLoad } from './load.ts'
 
-const WRITERS = 6
+/** Timeouts of the writers, ms: some outlast every failover, some give up and learn nothing. */
+const PATIENT = [8_000, 8_000, 8_000, 8_000]
+const HASTY = [150, 400]
 
 export interface CampaignOptions {
   readonly rounds: number
@@ -35,7 +37,7 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRep
   const prng = prngFromSeed(options.seed)
   const checker = cluster.client({ timeoutMs: 20_000 })
   for (const sql of SCHEMA) await checker.execute(sql)
-  const clients = Array.from({ length: WRITERS }, () => cluster.client({ timeoutMs: 8_000 }))
+  const clients = [...PATIENT, ...HASTY].map((timeoutMs) => cluster.client({ timeoutMs }))
   const load = startLoad(clients, prng.fork())
   let kills = 0
   try {

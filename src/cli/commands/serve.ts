@@ -18,7 +18,7 @@ import {
   type OptionKey,
   type ServeOptions,
 } from '../options.ts'
-import { EXIT_FAILURE, errorLine } from '../output.ts'
+import { errorLine, exitCodeOf } from '../output.ts'
 
 const HELP = `
 Without --join, a file that belongs to no cluster founds one, with its content as the first state.
@@ -98,22 +98,38 @@ async function serve(options: ServeOptions): Promise<void> {
   log.info({ file: options.file, listen: options.listen }, 'node.starting')
   const tell = ({ name, level, facts }: NodeEvent): void => log[level](facts, name)
   const node = await startNode(options, stop, tell).catch((error: unknown) => {
-    if (!stop.aborted) throw error
-    return null
+    return stop.aborted ? null : die(startError(error, options))
   })
   if (node !== null) {
     log.info({ url: node.url, id: node.id }, 'node.started')
     const failure = await Promise.race([node.failed, aborted(stop)])
-    if (failure !== null) {
-      // No orderly end: what failed may be what that would need. A restart starts from the disk.
-      process.stderr.write(`${errorLine(fromErrorData(failure))}\n`)
-      process.exit(EXIT_FAILURE)
-    }
+    if (failure !== null) die(fromErrorData(failure))
     log.info('node.stopping')
     await node.stop()
   }
   log.info('node.stopped')
   process.exit(0)
+}
+
+/** What the system says about the address is about a setting of the user's. */
+function startError(error: unknown, { listen }: ServeOptions): unknown {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  const reason = LISTEN_ERRORS[code]
+  if (reason === undefined) return error
+  return new QuorateError('BAD_CONFIG', `listen: ${listen} ${reason}.`, {}, { cause: error })
+}
+
+const LISTEN_ERRORS: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'is in use by another process',
+  EADDRNOTAVAIL: 'is no address of this machine',
+  EACCES: 'may not be used without more rights',
+  ENOTFOUND: 'has a host name that nobody knows',
+}
+
+/** No orderly end: what failed may be what that would need. A restart starts from the disk. */
+function die(error: unknown): never {
+  process.stderr.write(`${errorLine(error)}\n`)
+  process.exit(exitCodeOf(error))
 }
 
 /** Aborted by the first signal that asks the process to end; more of them change nothing. */

@@ -36,6 +36,8 @@ interface DemoNode {
   note: NodeSample['note']
   status: NodeStatus | null
   rates: NodeSample['rates']
+  /** How often its process was started. */
+  launches: number
   /** Where the rates count from. */
   base: { readonly at: number; readonly status: NodeStatus } | null
 }
@@ -210,7 +212,14 @@ export class DemoCluster {
       join,
       env: { ...NO_SETTINGS, QUORATE_FAULTS: '1' },
     })
-    const node: DemoNode = { child, note: 'starting', status: null, rates: null, base: null }
+    const node: DemoNode = {
+      child,
+      note: 'starting',
+      status: null,
+      rates: null,
+      launches: 0,
+      base: null,
+    }
     this.#nodes.push(node)
     return node
   }
@@ -218,6 +227,7 @@ export class DemoCluster {
   async #launch(node: DemoNode): Promise<void> {
     this.#closing.signal.throwIfAborted()
     node.note = 'starting'
+    node.launches += 1
     node.child.start()
     await node.child.ready(READY_MS).catch((cause: Error) => {
       throw new QuorateError('INTERNAL', `${cause.message}.`, {}, { cause })
@@ -247,7 +257,8 @@ export class DemoCluster {
   async #follow(node: DemoNode): Promise<void> {
     const { signal } = this.#closing
     const { url, name } = node.child
-    while (node.child.running && !signal.aborted) {
+    const { launches } = node
+    while (node.child.running && node.launches === launches && !signal.aborted) {
       await followEvents({ urls: [url], token: null }, signal, (event) => {
         if (event.level === 'debug') return
         this.#options.onEvent({

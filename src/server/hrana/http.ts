@@ -4,6 +4,7 @@
  */
 import type { IncomingHttpHeaders } from 'node:http'
 import { ERRORS, QuorateError } from '../../base/errors.ts'
+import type { AckLevel } from '../../model/request.ts'
 import { encodeToken } from '../../model/token.ts'
 import { type CallDefaults, callOptions } from '../call.ts'
 import { decodePipeline, decodeStreamRequest } from './json-decode.ts'
@@ -11,6 +12,9 @@ import { encodeError, encodePipeline } from './json-encode.ts'
 import type { HranaVersion, StreamOutcome } from './protocol.ts'
 import type { HranaStream } from './stream.ts'
 import type { Streams } from './streams.ts'
+
+/** What was answered at other levels may be taken back, and must not be asked of others' reads. */
+const NEVER_TAKEN_BACK: ReadonlySet<AckLevel> = new Set(['majority', 'all'])
 
 export interface HranaAnswer {
   readonly status: number
@@ -35,10 +39,12 @@ export async function answerPipeline(
     const { baton, requests: undecoded } = decodePipeline(body)
     stream = baton === null ? streams.open() : streams.resume(baton)
     const call = callOptions(url, headers, defaults)
-    if (call.token !== null) stream.sawToken(call.token)
+    const seen = call.token ?? (baton === null ? streams.common : null)
+    if (seen !== null) stream.sawToken(seen)
     const requests = undecoded.map((each) => decodeStreamRequest(each, version))
     const outcomes: StreamOutcome[] = []
     for (const request of requests) outcomes.push(await stream.run(request, call))
+    if (call.token === null && NEVER_TAKEN_BACK.has(call.ack)) streams.sawCommon(stream.token)
     const session = stream.token === null ? null : encodeToken(stream.token)
     const json = encodePipeline(streams.keep(stream), outcomes, session)
     return { status: 200, contentType: 'application/json', body: json, session }

@@ -303,6 +303,24 @@ test('a stream reads what it wrote: each request carries the token of the one be
   assert.deepEqual(read.token, decodeToken(headers.get('quorate-session') ?? ''))
 })
 
+test('callers without a token are one session at this node, unless work could be taken back', async (t) => {
+  const server = await start(t)
+  const lastToken = () => {
+    const request = server.node.requests.at(-1)
+    return request?.kind === 'read' ? request.token?.index : undefined
+  }
+  await pipeline(server, [execute('CREATE TABLE t (id INTEGER PRIMARY KEY)'), CLOSE])
+  await pipeline(server, [execute('SELECT * FROM t'), CLOSE])
+  assert.equal(lastToken(), 1)
+  const local = { 'quorate-ack': 'local' }
+  await pipeline(server, [execute('INSERT INTO t VALUES (1)'), CLOSE], null, local)
+  await pipeline(server, [execute('SELECT * FROM t'), CLOSE])
+  assert.equal(lastToken(), 2, 'the write at level local is not asked for')
+  const own = { 'quorate-session': encodeToken({ cluster: 'c1', term: 3, index: 1 }) }
+  await pipeline(server, [execute('SELECT * FROM t'), CLOSE], null, own)
+  assert.equal(lastToken(), 1, 'who shows a token is a session of its own')
+})
+
 test('describe tells parameters, columns and kind without running', async (t) => {
   const server = await start(t)
   server.node.db.exec('CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)')

@@ -5,7 +5,7 @@
  */
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import { QuorateError } from '../../base/errors.ts'
-import type { NodeReply, NodeRequest } from '../../model/request.ts'
+import type { NodeReply, NodeRequest, SessionToken } from '../../model/request.ts'
 import { HranaStream } from './stream.ts'
 
 const ID_BYTES = 16
@@ -38,6 +38,7 @@ export class Streams {
   readonly #kept = new Map<string, Kept>()
   readonly #byStream = new Map<HranaStream, Kept>()
   readonly #expired = new Set<string>()
+  #common: SessionToken | null = null
 
   /** @param idleMs after which a stream that nobody uses is closed */
   constructor(ask: (request: NodeRequest) => Promise<NodeReply>, idleMs: number) {
@@ -48,6 +49,21 @@ export class Streams {
   /** Streams that wait for their next call or are in one. */
   get size(): number {
     return this.#kept.size
+  }
+
+  /**
+   * What has been seen through this node by those who show no token. libSQL's HTTP clients know of
+   * none and open a stream for each call, yet expect to read what they wrote: so all of them here
+   * are one session.
+   */
+  get common(): SessionToken | null {
+    return this.#common
+  }
+
+  /** Somebody without a token has seen this, and it can't be taken back. */
+  sawCommon(token: SessionToken | null): void {
+    if (token === null || (this.#common !== null && token.index <= this.#common.index)) return
+    this.#common = token
   }
 
   /** A new stream. It is forgotten with its caller unless it is kept. */

@@ -10,7 +10,8 @@ import { test } from 'node:test'
 import { present } from '../../../base/assert.ts'
 import { toLogIndex, toNodeId } from '../../../base/brand.ts'
 import type { MemberChange } from '../../../model/members.ts'
-import { memberOf, showId, showMembers, showPacket, TestCluster } from './test-cluster.ts'
+import { TestCluster } from './test-cluster.ts'
+import { memberOf, showId, showMembers, showPacket } from './test-show.ts'
 
 const RULE = '----'
 const STORIES = 22

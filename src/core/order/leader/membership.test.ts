@@ -4,7 +4,7 @@ import { toNodeId } from '../../../base/brand.ts'
 import { LIMITS } from '../../../base/limits.ts'
 import type { Member, MemberChange, Members } from '../../../model/members.ts'
 import { planChange, type Reach } from './membership.ts'
-import { memberOf, showMembers } from './test-cluster.ts'
+import { memberOf, showMembers } from './test-show.ts'
 
 const group = (...members: readonly Member[]): Members => ({ cluster: 'test', members })
 const voters = (...names: readonly string[]): Members =>

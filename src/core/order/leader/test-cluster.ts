@@ -11,17 +11,12 @@ import type { Prng } from '../../../base/prng.ts'
 import { prngFromSeed } from '../../../base/prng.ts'
 import type { Entry, EntryId, EntryKind } from '../../../model/entry.ts'
 import { decodeMembers, encodeMembers, sealEntry } from '../../../model/entry-codec.ts'
-import type { Member, Members } from '../../../model/members.ts'
+import type { Members } from '../../../model/members.ts'
 import type { RaftMessage } from '../../../model/message.ts'
 import { LeaderOrder } from './leader-order.ts'
 import { RULES, type Rules } from './rules.ts'
+import { memberOf, type Packet, showId, showMembers, showPacket } from './test-show.ts'
 import type { Effects, HardState, Input, LogState, Outgoing, Ticket } from './types.ts'
-
-export interface Packet {
-  readonly from: string
-  readonly to: string
-  readonly message: RaftMessage
-}
 
 interface Base {
   readonly id: EntryId
@@ -56,13 +51,6 @@ export interface ClusterOptions {
   /** Rules that are broken on purpose. */
   readonly broken?: Partial<Rules>
 }
-
-export const memberOf = (name: string, role: Member['role'], priority = 1): Member => {
-  const url = `http://${name}`
-  return { id: toNodeId(name), name, url, role, wants: role, priority }
-}
-
-export const showId = ({ term, index }: EntryId): string => `${term}/${index}`
 
 /** One node: its core, what its file holds, and which part of that would survive a power cut. */
 export class TestNode {
@@ -520,44 +508,4 @@ export class TestCluster {
       () => `S5: ${order.commit} committed, on the disks of ${holding.map(({ id }) => id)}`,
     )
   }
-}
-
-export function showPacket({ from, to, message }: Packet): string {
-  return `${from}->${to} ${showMessage(message)}`
-}
-
-function showMessage(message: RaftMessage): string {
-  const { kind, term } = message
-  switch (kind) {
-    case 'preVote':
-      return `${kind} term=${term} last=${showId(message.last)}`
-    case 'vote':
-      return `${kind} term=${term} last=${showId(message.last)}${message.transfer ? ' transfer' : ''}`
-    case 'preVoteReply':
-    case 'voteReply':
-      return `${kind} term=${term} ${message.granted ? 'granted' : 'refused'}`
-    case 'append': {
-      const { prev, entries, commit, round } = message
-      const list = entries.map(
-        (entry) => `${showId(entry)}${entry.kind === 'data' ? '' : ` ${entry.kind}`}`,
-      )
-      return `${kind} term=${term} prev=${showId(prev)} [${list.join(', ')}] commit=${commit} round=${round}`
-    }
-    case 'appendReply':
-      return `${kind} term=${term} ${message.result} match=${message.match} round=${message.round}`
-    case 'timeoutNow':
-      return `${kind} term=${term}`
-    case 'readIndex':
-      return `${kind} term=${term}`
-    case 'readIndexReply':
-      return `${kind} term=${term} index=${message.index}`
-  }
-}
-
-export function showMembers(members: Members | null): string {
-  if (members === null) return ''
-  const list = members.members.map(({ name, role, wants }) => {
-    return `${name}:${role}${wants === role ? '' : `>${wants}`}`
-  })
-  return ` ${list.join(' ')}`
 }

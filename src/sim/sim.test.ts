@@ -1,0 +1,35 @@
+import { equal, notEqual, ok, throws } from 'node:assert/strict'
+import { after, test } from 'node:test'
+import { parseSeed, Simulator } from './simulate.ts'
+
+const simulator = new Simulator()
+after(() => simulator.close())
+
+test('worlds of thirty seeds hold what must always hold', () => {
+  const totals = { ok: 0, crashes: 0, takenBack: 0, strong: 0 }
+  for (let seed = 1; seed <= 30; seed += 1) {
+    const { counts } = simulator.run(seed)
+    for (const key of ['ok', 'crashes', 'takenBack', 'strong'] as const) {
+      totals[key] += counts[key] ?? 0
+    }
+  }
+  // A world in which nothing happens proves nothing.
+  ok(totals.ok > 500 && totals.strong > 100, JSON.stringify(totals))
+  ok(totals.crashes > 10 && totals.takenBack > 0, JSON.stringify(totals))
+})
+
+test('a seed is a whole run: the same one gives the same trace, another one another', () => {
+  const digests = [101, 102, 103].map((seed) => {
+    const { digest } = simulator.run(seed)
+    equal(simulator.run(seed).digest, digest, `seed ${seed}`)
+    return digest
+  })
+  notEqual(digests[0], digests[1])
+  notEqual(digests[1], digests[2])
+})
+
+test('a seed is a number or a commit hash, and nothing else', () => {
+  equal(parseSeed('17'), 17)
+  equal(parseSeed(`${'0'.repeat(32)}000000ff`), 255)
+  for (const text of ['', 'abc', '-1', '1.5']) throws(() => parseSeed(text), /not a seed/)
+})

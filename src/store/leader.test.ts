@@ -1,0 +1,497 @@
+import assert from 'node:assert/strict'
+import test, { type TestContext } from 'node:test'
+import { toTerm } from '../base/brand.ts'
+import { decodeBatch } from '../model/entry-codec.ts'
+import type { Program, StepResult } from '../model/program.ts'
+import { atomic, folderOf, ok, outcome, program, Replica, TERM } from './store-fixture.ts'
+
+const TABLES = `
+  create table item (id integer primary key, name text unique, n integer check (n < 100));
+  create table part (id integer primary key, item integer not null references item);`
+
+function start(t: TestContext, prepare = TABLES): Replica {
+  return Replica.found(t, folderOf(t), 'a', prepare)
+}
+
+const codes = (steps: readonly StepResult[]) => steps.map(outcome)
+
+test('a batch is one entry; a program that fails rolls back alone', (t) => {
+  const a = start(t)
+  const { entries, outcomes, notRun, open } = a.executePrograms([
+    program(['insert into item (name) values (?)', 'x']),
+    program(['insert into item (name) values (?)', 'x']),
+    program('select name from item'),
+    atomic("insert into item (name) values ('y')", 'insert into item (n) values (100)', 'select 1'),
+    program("insert into item (name) values ('z'), ('z')", "insert into item (name) values ('w')"),
+  ])
+  assert.equal(notRun, 0)
+  assert.equal(open, false)
+  assert.deepEqual(
+    outcomes.map(({ result, index }) => [codes(result.steps), index]),
+    [
+      [['ok'], 2],
+      [['SQL_CONSTRAINT'], null],
+      [['ok'], null],
+      [['ok', 'SQL_CONSTRAINT', 'skipped'], null],
+      [['SQL_CONSTRAINT', 'ok'], 2],
+    ],
+  )
+  assert.deepEqual(
+    entries.map(({ index, kind, term }) => [index, kind, term]),
+    [[2, 'data', 1]],
+  )
+  assert.equal(decodeBatch(entries[0]?.body ?? new Uint8Array()).transactions, 2)
+  assert.deepEqual(a.query('select name from item order by id'), [['x'], ['w']])
+  assert.deepEqual([a.log.last.index, a.log.applied], [2, 2])
+  const error = outcomes[1]?.result.steps[0]
+  assert.deepEqual(error, {
+    error: {
+      code: 'SQL_CONSTRAINT',
+      detail: 'UNIQUE constraint failed: item.name.',
+      facts: { sqlite: 'SQLITE_CONSTRAINT' },
+    },
+  })
+})
+
+test('results have columns, values with their types, changes and rowids', (t) => {
+  const a = start(t)
+  const [inserted] = a.run(["insert into item (id, name) values (7, 'x'), (8, 'y')"])
+  assert.deepEqual(ok(inserted), { columns: [], rows: [], changes: 2, lastInsertRowid: 8n })
+  const [returned] = a.run('update item set n = id returning id, name as label, n / 2.0')
+  assert.deepEqual(ok(returned), {
+    columns: [
+      { name: 'id', decltype: 'INTEGER' },
+      { name: 'label', decltype: 'TEXT' },
+      { name: 'n / 2.0', decltype: null },
+    ],
+    rows: [
+      [7n, 'x', 3.5],
+      [8n, 'y', 4],
+    ],
+    changes: 2,
+    lastInsertRowid: null,
+  })
+})
+
+test('no change, no entry', (t) => {
+  const a = start(t)
+  const { entries, outcomes } = a.executePrograms([
+    program('update item set n = 1'),
+    program('select 1'),
+    program("insert into item (name) values ('x')", "delete from item where name = 'x'"),
+    program('nonsense'),
+  ])
+  assert.deepEqual(entries, [])
+  assert.ok(outcomes.every(({ index }) => index === null))
+  assert.equal(a.log.last.index, 1)
+})
+
+test('writes with an id are recorded with their result', (t) => {
+  const a = start(t)
+  const id = (number: number) => ({ session: 's', number, since: 1 })
+  const { entries, outcomes } = a.executePrograms([
+    { ...program("insert into item (name) values ('x') returning id"), id: id(1) },
+    { ...program('insert into item (id, name) values (1, 1)'), id: id(2) },
+    program("insert into item (name) values ('y')"),
+  ])
+  const { writes } = decodeBatch(entries[0]?.body ?? new Uint8Array())
+  assert.deepEqual(writes, [{ id: id(1), result: outcomes[0]?.result }])
+})
+
+test('arguments by position and by name, and what does not fit', (t) => {
+  const a = start(t)
+  const run = (sql: string, given: Partial<Program['steps'][0]['statement']>) =>
+    a.execute({ atomic: false, steps: [{ statement: { sql, ...given } }] }).outcomes[0]?.result
+      .steps[0]
+  assert.deepEqual(ok(run('select ?2, ?1, :a', { args: ['x', 2n], named: { a: 1.5 } })).rows, [
+    [2n, 'x', 1.5],
+  ])
+  assert.equal(outcome(run('select ?', {})), 'SQL_ARGUMENTS')
+  assert.equal(outcome(run('select ?', { args: [1, 2] })), 'SQL_ARGUMENTS')
+  assert.equal(outcome(run('select :a', { named: { b: 1 } })), 'SQL_ARGUMENTS')
+  assert.equal(outcome(run('select ?', { args: [2n ** 70n] })), 'SQL_ARGUMENTS')
+  assert.equal(outcome(run('', {})), 'SQL_NO_STATEMENT')
+  assert.equal(outcome(run(' -- nothing', {})), 'SQL_NO_STATEMENT')
+  assert.equal(outcome(run('select 1; select 2', {})), 'SQL_MANY_STATEMENTS')
+  assert.equal(outcome(run('select 1;', {})), 'ok')
+  assert.equal(outcome(run('select nothing', {})), 'SQL_ERROR')
+})
+
+test('transactions of a program: BEGIN, COMMIT, ROLLBACK, savepoints, conditions', (t) => {
+  const a = start(t)
+  const names = () => a.query('select group_concat(name) from (select name from item order by id)')
+  const insert = (name: string) => `insert into item (name) values ('${name}')`
+  a.must(insert('a'))
+  const steps = a.run('begin', insert('b'), insert('a'), insert('c'), 'commit', 'commit', 'end')
+  assert.deepEqual(codes(steps), [
+    'ok',
+    'ok',
+    'SQL_CONSTRAINT',
+    'ok',
+    'ok',
+    'SQL_ERROR',
+    'SQL_ERROR',
+  ])
+  assert.deepEqual(names(), [['a,b,c']])
+  a.run('begin immediate', insert('d'), 'rollback', 'rollback')
+  assert.deepEqual(names(), [['a,b,c']])
+  const nested = a.run(
+    ...['begin', insert('d'), 'savepoint S', insert('e'), 'rollback to s', insert('f')],
+    ...['savepoint "s"', insert('g'), 'release S', 'rollback to nothing', 'begin', 'commit'],
+  )
+  assert.deepEqual(codes(nested).slice(8), ['ok', 'SQL_ERROR', 'SQL_ERROR', 'ok'])
+  assert.deepEqual(names(), [['a,b,c,d,f,g']])
+  a.run(
+    'savepoint outer',
+    insert('h'),
+    'release outer',
+    'savepoint x',
+    insert('i'),
+    'rollback to x',
+  )
+  assert.deepEqual(names(), [['a,b,c,d,f,g,h']])
+
+  const conditional = a.execute({
+    atomic: false,
+    steps: [
+      { statement: { sql: 'begin' } },
+      { statement: { sql: insert('j') }, condition: { kind: 'ok', step: 0 } },
+      { statement: { sql: insert('a') }, condition: { kind: 'ok', step: 1 } },
+      { statement: { sql: 'commit' }, condition: { kind: 'ok', step: 2 } },
+      {
+        statement: { sql: 'rollback' },
+        condition: { kind: 'not', condition: { kind: 'autocommit' } },
+      },
+    ],
+  })
+  assert.deepEqual(codes(conditional.outcomes[0]?.result.steps ?? []), [
+    ...['ok', 'ok', 'SQL_CONSTRAINT', 'skipped', 'ok'],
+  ])
+  assert.deepEqual(names(), [['a,b,c,d,f,g,h']])
+})
+
+test('a program that ends inside its transaction is rolled back and told', (t) => {
+  const a = start(t)
+  const { outcomes, entries } = a.executePrograms([
+    program('begin', "insert into item (name) values ('x')"),
+    program("insert into item (name) values ('y')"),
+  ])
+  assert.deepEqual(codes(outcomes[0]?.result.steps ?? []), ['ok', 'TRANSACTION_CLOSED'])
+  assert.equal(outcomes[0]?.index, null)
+  assert.equal(entries.length, 1)
+  assert.deepEqual(a.query('select name from item'), [['y']])
+  const inside = a.execute(atomic("insert into item (name) values ('z')", 'commit'))
+  assert.deepEqual(codes(inside.outcomes[0]?.result.steps ?? []), ['ok', 'SQL_REFUSED'])
+  assert.deepEqual(a.query('select name from item'), [['y']])
+})
+
+test('a statement that rolls everything back takes nobody else along', (t) => {
+  const a = start(
+    t,
+    `${TABLES} create trigger no before insert on item when new.name = 'no' begin
+       select raise(rollback, 'no'); end;
+     create table odd (id integer primary key on conflict rollback);`,
+  )
+  const { outcomes } = a.executePrograms([
+    program("insert into item (name) values ('a')"),
+    program("insert or rollback into item (name) values ('a')"),
+    program("insert into item (name) values ('b')"),
+    program("insert into item (name) values ('no')"),
+    program('insert into odd values (1)', 'insert into odd values (1)'),
+    program(
+      'begin',
+      "insert into item (name) values ('c')",
+      'insert into odd values (1)',
+      'commit',
+    ),
+    atomic("insert into item (name) values ('d')", "insert into item (name) values ('no')"),
+    program("insert into item (name) values ('e')"),
+  ])
+  assert.deepEqual(
+    outcomes.map(({ result }) => codes(result.steps)),
+    [
+      ['ok'],
+      ['SQL_CONSTRAINT'],
+      ['ok'],
+      ['SQL_CONSTRAINT'],
+      ['ok', 'SQL_CONSTRAINT'],
+      ['ok', 'ok', 'SQL_CONSTRAINT', 'SQL_ERROR'],
+      ['ok', 'SQL_CONSTRAINT'],
+      ['ok'],
+    ],
+  )
+  assert.deepEqual(a.query('select name from item order by 1'), [['a'], ['b'], ['e']])
+  assert.deepEqual(a.query('select * from odd'), [[1]])
+  assert.equal(a.log.applied, a.log.last.index)
+})
+
+test('OR FAIL keeps what came before the error, unless the program is atomic', (t) => {
+  const a = start(t)
+  const [step] = a.run("insert or fail into item (id, name) values (1, 'a'), (2, 'a'), (3, 'b')")
+  assert.equal(outcome(step), 'SQL_CONSTRAINT')
+  assert.deepEqual(a.query('select name from item'), [['a']])
+  a.execute(atomic("insert or fail into item (id, name) values (4, 'c'), (5, 'c')"))
+  assert.deepEqual(a.query('select name from item'), [['a']])
+})
+
+test('deferred foreign keys are checked at the end of each transaction', (t) => {
+  const a = start(
+    t,
+    `create table p (id integer primary key);
+     create table c (id integer primary key, p references p deferrable initially deferred);`,
+  )
+  const { outcomes, entries } = a.executePrograms([
+    program('insert into c values (1, 1)'),
+    program('insert into p values (1)'),
+    atomic('insert into c values (2, 2)', 'insert into p values (2)'),
+    program('begin', 'insert into c values (3, 3)', 'commit', 'insert into p values (3)', 'commit'),
+    program(
+      'begin',
+      'insert into c values (4, 4)',
+      'commit',
+      'rollback',
+      'insert into p values (5)',
+    ),
+    atomic('insert into c values (6, 6)'),
+  ])
+  assert.deepEqual(
+    outcomes.map(({ result }) => codes(result.steps)),
+    [
+      ['SQL_CONSTRAINT'],
+      ['ok'],
+      ['ok', 'ok'],
+      ['ok', 'ok', 'SQL_CONSTRAINT', 'ok', 'ok'],
+      ['ok', 'ok', 'SQL_CONSTRAINT', 'ok', 'ok'],
+      ['SQL_CONSTRAINT'],
+    ],
+  )
+  assert.equal(entries.length, 4)
+  assert.deepEqual(a.query('select id from c'), [[2], [3]])
+  assert.deepEqual(a.query('pragma foreign_key_check'), [])
+})
+
+test('PRAGMA foreign_keys and defer_foreign_keys hold for their program only', (t) => {
+  const a = start(t)
+  a.must("insert into item (id, name) values (1, 'a')")
+  const orphan = 'insert into part (item) values (99)'
+  assert.deepEqual(codes(a.run('pragma foreign_keys = off', orphan, 'pragma foreign_keys')), [
+    ...['ok', 'ok', 'ok'],
+  ])
+  assert.deepEqual(codes(a.run(orphan)), ['SQL_CONSTRAINT'])
+  a.must('delete from part')
+  const deferred = a.run(
+    ...['begin', 'pragma defer_foreign_keys = on', 'insert into part (item) values (2)', 'commit'],
+    ...["insert into item (id, name) values (2, 'b')", 'commit'],
+  )
+  assert.deepEqual(codes(deferred), ['ok', 'ok', 'ok', 'SQL_CONSTRAINT', 'ok', 'ok'])
+  assert.deepEqual(a.query('select item from part'), [[2]])
+})
+
+test('a stream keeps its transaction open between commands', (t) => {
+  const a = start(t)
+  const first = a.stream('s', 'begin', "insert into item (name) values ('a')")
+  assert.equal(first.open, true)
+  assert.deepEqual(first.entries, [])
+  assert.throws(() => a.executePrograms([program('select 1')]), /stream s/)
+  const b = start(t)
+  b.stream('s', 'begin')
+  assert.throws(() => b.stream('other', 'select 1'), /stream other while s is open/)
+  const c = start(t)
+  c.stream('s', 'begin')
+  assert.throws(() => c.append([]), /append while stream s/)
+})
+
+test('a stream commits, rolls back, ends', (t) => {
+  const a = start(t)
+  const insert = (name: string) => `insert into item (name) values ('${name}')`
+  a.stream('s', 'begin', insert('a'))
+  a.stream('s', insert('b'), 'savepoint x')
+  const done = a.stream('s', insert('c'), 'rollback to x', 'commit', 'select last_insert_rowid()')
+  assert.equal(done.open, false)
+  assert.equal(done.entries.length, 1)
+  assert.equal(done.outcomes[0]?.index, 2)
+  a.stream('s', 'begin', insert('d'))
+  assert.equal(a.stream('s', insert('a'), 'select count(*) from item').open, true)
+  a.stream('s', 'rollback')
+  a.stream('s', 'begin', insert('e'))
+  a.send({ kind: 'streamEnd', stream: 'other' })
+  a.send({ kind: 'streamEnd', stream: 's' })
+  a.send({ kind: 'streamEnd', stream: 's' })
+  const outside = a.stream('s', insert('f'), insert('g'))
+  assert.equal(outside.entries.length, 2)
+  assert.deepEqual(a.query('select name from item order by id'), [['a'], ['b'], ['f'], ['g']])
+})
+
+test('the log does not show in last_insert_rowid()', (t) => {
+  const a = start(t)
+  a.stream('s', 'insert into item (id, name) values (77, 1)')
+  const [step] = a.stream('s', 'select last_insert_rowid()').outcomes[0]?.result.steps ?? []
+  assert.deepEqual(ok(step).rows, [[77n]])
+})
+
+test('a stream may have foreign keys off, others not', (t) => {
+  const a = start(t)
+  a.stream('s', 'pragma foreign_keys = off')
+  assert.deepEqual(codes(a.run('insert into part (item) values (9)')), ['SQL_CONSTRAINT'])
+  const [step] = a.stream('s', 'insert into part (item) values (9)').outcomes[0]?.result.steps ?? []
+  assert.equal(outcome(step), 'ok')
+  a.stream('s', 'pragma foreign_keys = on', 'delete from part')
+  const again = a.stream('s', 'insert into part (item) values (9)').outcomes[0]?.result.steps ?? []
+  assert.deepEqual(codes(again), ['SQL_CONSTRAINT'])
+})
+
+test('user_version and application_id travel and can be taken back', (t) => {
+  const a = start(t)
+  a.must('pragma user_version = 5')
+  a.run('begin', 'pragma application_id = 9', 'rollback')
+  a.must('pragma main.application_id(-7)')
+  const b = start(t)
+  b.follow(a)
+  assert.deepEqual(
+    [b.query('pragma user_version'), b.query('pragma application_id')],
+    [[[5]], [[-7]]],
+  )
+  a.truncate(1)
+  assert.deepEqual(
+    [a.query('pragma user_version'), a.query('pragma application_id')],
+    [[[0]], [[0]]],
+  )
+})
+
+test('what is not replicated is refused, what ORMs send by habit is not', (t) => {
+  const a = start(t)
+  const refused = [
+    ...["attach 'x.db' as x", 'detach x', 'vacuum', "vacuum into 'x'", 'pragma journal_mode2 = x'],
+    ...['create temp table x (id integer primary key)', 'create temporary view v as select 1'],
+    ...['pragma writable_schema = on', 'pragma recursive_triggers = on', 'pragma optimize'],
+    ...[
+      'insert into _quorate_state values (1, 2)',
+      'delete from _quorate_log',
+      'drop table _quorate_log',
+    ],
+    ...['create table quorate_x (id integer primary key)', 'alter table _quorate_log rename to x'],
+    ...[
+      'create index i on _quorate_log (term)',
+      'create table x as select 1',
+      'savepoint _quorate_tx',
+    ],
+    ...['explain pragma user_version = 1', 'create virtual table v using dbstat'],
+    ...['create trigger quorate_t after insert on item begin select 1; end'],
+    ...['alter table item rename to quorate_item'],
+  ]
+  for (const sql of refused) {
+    const [step] = a.run(sql)
+    assert.equal(outcome(step), 'SQL_REFUSED', sql)
+  }
+  const fine = [
+    ...['pragma journal_mode', 'pragma journal_mode = wal', 'pragma synchronous = off'],
+    ...['pragma table_info(item)', 'pragma foreign_key_list("part")', 'pragma busy_timeout = 5000'],
+    ...['pragma foreign_keys = on', 'pragma integrity_check', 'pragma table_list', 'reindex'],
+    ...['explain query plan select * from item', 'explain insert into item (name) values (1)'],
+    ...["select name from pragma_table_info('item')", 'select key from _quorate_state'],
+  ]
+  for (const sql of fine) {
+    const [step] = a.run(sql)
+    assert.equal(outcome(step), 'ok', sql)
+  }
+  const [mode] = a.run('pragma journal_mode = delete')
+  assert.deepEqual(ok(mode).rows, [['wal']])
+  assert.equal(a.log.last.index, 1)
+})
+
+test('a trigger may not write internal tables', (t) => {
+  const a = start(t)
+  a.must('create trigger evil after insert on item begin delete from _quorate_log; end')
+  assert.deepEqual(codes(a.run("insert into item (name) values ('x')")), ['SQL_REFUSED'])
+})
+
+test('NULL in a key is refused wherever it comes from', (t) => {
+  const a = start(
+    t,
+    `create table k (a text, b text, v, primary key (a, b));
+     create table u (id text primary key, v);
+     create table p (id integer primary key);
+     create table f (p integer primary key references p on delete set null, v);
+     create table g (p text references p (id) on delete set null, v, primary key (p, v));
+     create trigger t after insert on u when new.v = 'bad' begin
+       insert into k values ('x', null, 1); end;
+     create table w (a, b, primary key (a, b)) without rowid;
+     insert into p values (1); insert into g values (1, 1);`,
+  )
+  const steps = a.run(
+    ...["insert into k values ('a', null, 1)", "insert into k values ('a', 'b', 1)"],
+    ...['update k set b = null', 'insert or replace into u values (null, 1)'],
+    ...['insert or ignore into u values (null, 1)', "insert into u values ('x', 'bad')"],
+    ...['delete from p', 'insert into w values (1, null)', 'insert into f values (null, 1)'],
+  )
+  assert.deepEqual(codes(steps), [
+    ...['NULL_IN_KEY', 'ok', 'NULL_IN_KEY', 'NULL_IN_KEY', 'NULL_IN_KEY', 'NULL_IN_KEY'],
+    ...['NULL_IN_KEY', 'SQL_CONSTRAINT', 'ok'],
+  ])
+  const error = steps[0]
+  assert.ok(error !== null && error !== undefined && 'error' in error)
+  assert.equal(error.error.detail, 'A row of table k has NULL in its PRIMARY KEY.')
+})
+
+test('keys that change to an equal one: case under NOCASE, type in a column without one', (t) => {
+  const prepare = `create table n (k text collate nocase primary key, v);
+    create table u (k primary key, v) without rowid;
+    insert into n values ('a', 1), ('b', 2); insert into u values (1, 'x'), ('t', 'y');`
+  const [a, b, c] = [start(t, prepare), start(t, prepare), start(t, prepare)]
+  a.executePrograms([
+    program('update n set k = upper(k)'),
+    program('update u set k = 1.0 where k = 1'),
+  ])
+  a.executePrograms([
+    program("delete from n where k = 'a'"),
+    program("insert into n values ('a', 3)"),
+  ])
+  a.executePrograms([
+    program("update n set k = 'B', v = 5 where k = 'b'"),
+    program('update n set k = lower(k)'),
+  ])
+  a.executePrograms([
+    program("replace into n values ('A', 9)"),
+    program("replace into n values ('a', 3)"),
+  ])
+  a.stream(
+    's',
+    'begin',
+    "update n set k = 'A' where k = 'a'",
+    'savepoint x',
+    "insert into n values ('c', 1)",
+  )
+  a.stream(
+    's',
+    'rollback to x',
+    "update n set k = 'a' where k = 'A'",
+    "update n set k = 'B' where k = 'b'",
+    'commit',
+  )
+  b.follow(a)
+  assert.deepEqual(b.content(), a.content())
+  assert.deepEqual(a.query('select k, v from n order by k'), [
+    ['a', 3],
+    ['B', 5],
+  ])
+  a.truncate(1)
+  assert.deepEqual(a.content(), c.content())
+})
+
+test('terms and times come from the command', (t) => {
+  const a = start(t)
+  const programs = [program("insert into item (name) values ('x')")]
+  const { entries } = a.executePrograms(programs, toTerm(4))
+  assert.deepEqual(
+    entries.map(({ term, at }) => [term, at]),
+    [[4, 1_700_000_000_000]],
+  )
+  assert.throws(() => a.executePrograms(programs, TERM), /term 1 after 4/)
+})
+
+test('text, blobs, integers and reals are bound and come back as they were', (t) => {
+  const a = start(t)
+  const blob = new Uint8Array([0, 255])
+  const [step] = a.run(['select ?, ?, ?, ?, ?', 'ä\0b', blob, 2n ** 63n - 1n, -0, null])
+  assert.deepEqual(ok(step).rows, [['ä\0b', blob, 2n ** 63n - 1n, -0, null]])
+})
