@@ -7,9 +7,9 @@
 import { spawn } from 'node:child_process'
 import { globSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
-import { Readable } from 'node:stream'
 import { run } from 'node:test'
 import { spec } from 'node:test/reporters'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
@@ -50,24 +50,25 @@ type TestEvent =
 
 /** Counts of the runner's own summary, by its words, over all stages. */
 const counts = new Map<string, number>()
-let failed: string | null = null
+const reporter = new spec()
+reporter.on('data', (text) => process.stdout.write(text))
 
-async function* everything(only: readonly string[] | null): AsyncGenerator<TestEvent> {
-  for (const stage of STAGES) {
-    if (only !== null && !only.includes(stage.name)) continue
-    process.stdout.write(`\n── ${stage.name}: ${stage.says}\n`)
-    const started = performance.now()
-    if ('command' in stage) await runCommand(stage.name, stage.command)
-    else yield* runTests(stage.name, stage.tests, stage.concurrency)
-    const seconds = ((performance.now() - started) / 1000).toFixed(1)
-    yield diagnostic(`${stage.name} ${failed === null ? 'passed' : 'FAILED'} after ${seconds} s`)
-    if (failed !== null) break
-  }
-  if (failed !== null) yield diagnostic(`stopped at ${failed}`)
-  for (const [name, count] of counts) yield diagnostic(`${name} ${count}`)
+/** Returns whether the stage passed. */
+async function runStage(stage: Stage): Promise<boolean> {
+  print(`── ${stage.name}: ${stage.says}`)
+  const started = performance.now()
+  const passed =
+    'command' in stage
+      ? await runCommand(stage.command)
+      : await runTests(stage.tests, stage.concurrency)
+  const seconds = ((performance.now() - started) / 1000).toFixed(1)
+  // What the reporter was given before is on the screen before this.
+  await nextTurn()
+  print(`── ${stage.name} ${passed ? 'passed' : 'FAILED'} after ${seconds} s\n`)
+  return passed
 }
 
-async function runCommand(name: string, [program = '', ...args]: readonly string[]): Promise<void> {
+async function runCommand([program = '', ...args]: readonly string[]): Promise<boolean> {
   const file = program === 'node' ? process.execPath : join(BIN, program)
   const path = `${BIN}${delimiter}${process.env['PATH'] ?? ''}`
   const env = { ...process.env, PATH: path }
@@ -76,22 +77,19 @@ async function runCommand(name: string, [program = '', ...args]: readonly string
     child.on('error', () => resolve(127))
     child.on('close', resolve)
   })
-  if (code !== 0) failed = name
+  return code === 0
 }
 
-async function* runTests(
-  name: string,
-  patterns: readonly string[],
-  concurrency: number,
-): AsyncGenerator<TestEvent> {
+async function runTests(patterns: readonly string[], concurrency: number): Promise<boolean> {
   const files = globSync([...patterns], { cwd: ROOT }).sort()
-  if (files.length === 0) failed = name
+  let passed = files.length > 0
   const stream = run({ files: files.map((file) => join(ROOT, file)), concurrency, cwd: ROOT })
   for await (const event of stream as AsyncIterable<TestEvent>) {
-    if (event.type === 'test:fail') failed = name
-    if (event.type === 'test:diagnostic' && tally(event)) continue
-    if (event.type !== 'test:summary') yield event
+    if (event.type === 'test:fail') passed = false
+    const isSummary = event.type === 'test:diagnostic' && tally(event)
+    if (!isSummary && event.type !== 'test:summary') reporter.write(event)
   }
+  return passed
 }
 
 /** Takes a line of one run's summary into the whole one. */
@@ -104,12 +102,23 @@ function tally(event: TestEvent): boolean {
   return true
 }
 
-function diagnostic(message: string): TestEvent {
-  return { type: 'test:diagnostic', data: { nesting: 0, message, level: 'info' } } as TestEvent
+function print(line: string): void {
+  process.stdout.write(`${line}\n`)
 }
 
 const { values } = parseArgs({ options: { only: { type: 'string' } } })
-const only = values.only?.split(',') ?? null
-const report = Readable.from(everything(only)).compose(new spec())
-for await (const chunk of report) process.stdout.write(chunk)
-process.exitCode = failed === null ? 0 : 1
+const only = values.only?.split(',')
+const stages = STAGES.filter(({ name }) => only === undefined || only.includes(name))
+let stopped: string | null = null
+for (const stage of stages) {
+  if (await runStage(stage)) continue
+  stopped = stage.name
+  break
+}
+for (const [name, count] of counts) {
+  const data = { nesting: 0, message: `${name} ${count}`, level: 'info' }
+  reporter.write({ type: 'test:diagnostic', data })
+}
+reporter.end()
+if (stopped !== null) process.exitCode = 1
+process.on('exit', () => stopped !== null && print(`stopped at stage ${stopped}`))

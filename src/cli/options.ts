@@ -104,15 +104,6 @@ export const OPTIONS = {
     fallback: NODE_DEFAULTS.priority,
     doc: ['The node with the highest is preferred as leader.', '0: it never leads.'],
   }),
-  dataDir: row({
-    value: 'DIR',
-    schema: z.nullable(text('a path')),
-    fallback: NODE_DEFAULTS.dataDir,
-    doc: [
-      'Folder for what is not in the file: votes, snapshots under way, work that was taken back.',
-      "Default: the file's path with -quorate behind it. It belongs on the file's disk.",
-    ],
-  }),
   token: row({
     value: 'SECRET',
     schema: z.nullable(text('a secret')),

@@ -48,8 +48,8 @@ export class Promises {
   readonly #path: string
   #to: string | null
 
-  constructor(dataDir: string) {
-    this.#path = join(dataDir, 'promise')
+  constructor(folder: string) {
+    this.#path = join(folder, 'promise')
     this.#to = readIfThere(this.#path)
   }
 

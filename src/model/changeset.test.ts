@@ -3,12 +3,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { type Prng, prngFromSeed } from '../base/prng.ts'
-import {
-  changesetTables,
-  invertChangeset,
-  readChangeset,
-  tableWithRespeltKey,
-} from './changeset.ts'
+import { changesetTables, invertChangeset, readChangeset } from './changeset.ts'
 import type { Value } from './program.ts'
 
 const SCHEMA = `
@@ -172,24 +167,6 @@ test('an update tells the key, the old and the new values, and nothing of other 
   )
   deepEqual(changesetTables(bytes), ['plain', 'parent'])
   deepEqual(changesetTables(new Uint8Array()), [])
-})
-
-test('a key that was respelt is found, because the session extension records it wrongly', () => {
-  const db = new DatabaseSync(':memory:')
-  db.exec("create table t (k text collate nocase primary key, v); insert into t values ('a', 1)")
-  const capture = (sql: string): Uint8Array => {
-    const session = db.createSession()
-    db.exec(sql)
-    const bytes = session.changeset()
-    session.close()
-    return bytes
-  }
-  equal(tableWithRespeltKey(capture("update t set v = 2; insert into t values ('b', 1)")), null)
-  equal(tableWithRespeltKey(capture('update t set k = upper(k)')), 't')
-  equal(tableWithRespeltKey(capture("replace into t values ('b', 1)")), 't')
-  for (let seed = 1; seed <= 30; seed += 1) {
-    equal(tableWithRespeltKey(randomChange(seed).bytes), null, `seed ${seed}`)
-  }
 })
 
 test('a changeset within a larger buffer reads the same', () => {

@@ -225,34 +225,6 @@ export function changesetTables(bytes: Uint8Array): readonly string[] {
   return [...names]
 }
 
-/**
- * A table of which a row's key was replaced by one that compares equal but is not the same value
- * ('a' by 'A' under NOCASE, 1 by 1.0 in a column without a type); null if there is none.
- *
- * The session extension records that as an UPDATE with a new key beside an INSERT of the same
- * row, which neither applies nor undoes to the right content: such a transaction must be refused.
- * What this can't see is a key respelt and spelt back within one changeset, so tables whose key
- * has a collation other than BINARY are no good at all.
- *
- * Throws LOG_CORRUPT if the bytes are not a changeset.
- */
-export function tableWithRespeltKey(bytes: Uint8Array): string | null {
-  const cursor = startOf(bytes)
-  const layout = new UpdateLayout()
-  for (let op = nextChange(cursor); op !== 0; op = nextChange(cursor)) {
-    if (op !== UPDATE) skipRecord(cursor)
-    else {
-      layout.read(cursor)
-      for (let i = 0; i < cursor.columns; i += 1) {
-        if (bytes[cursor.flags + i] !== 0 && bytes[layout.new[i] as number] !== UNDEFINED) {
-          return tableName(cursor)
-        }
-      }
-    }
-  }
-  return null
-}
-
 function readValue(cursor: Cursor, view: DataView): Value | undefined {
   const start = cursor.at
   const type = cursor.bytes[start]

@@ -18,8 +18,6 @@ export interface NodeOptions {
   readonly role: MemberRole
   /** Higher is preferred as leader; 0 never leads. */
   readonly priority: number
-  /** Folder for what is not in the file; default: the file's path with `-quorate` behind it. */
-  readonly dataDir: string | null
   /** Shared secret that clients and nodes show; null: everybody may. */
   readonly token: string | null
   readonly ack: AckLevel
@@ -41,7 +39,6 @@ export const NODE_DEFAULTS = {
   expect: null,
   role: 'voter',
   priority: 1,
-  dataDir: null,
   token: null,
   ack: 'majority',
   read: 'session',

@@ -34,6 +34,11 @@ export class Reads {
     this.#context = context
   }
 
+  /** Some read waits for this replica to apply more. */
+  get behind(): boolean {
+    return this.#behind.length > 0
+  }
+
   start(job: ReadJob): void {
     const reason = this.#otherHistory(job.token)
     if (reason !== null && job.level !== 'local') job.done(refusal('OTHER_HISTORY', reason))

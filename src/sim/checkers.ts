@@ -47,6 +47,7 @@ export class OrderChecker {
   readonly #ledgers: ReadonlyMap<NodeId, NodeLedger>
   readonly #leaders = new Map<number, NodeId>()
   readonly #known = new Map<string, Known>()
+  readonly #removed = new Set<string>()
   readonly #seen = new Map<NodeId, { role: Role; term: number; commit: number }>()
   readonly #base: EntryId
   /** From #base on: entry at index i is at i - base - 1. */
@@ -100,9 +101,15 @@ export class OrderChecker {
     }
   }
 
+  /** Some node that had this entry dropped it. */
+  takenBack({ index, term }: EntryId): boolean {
+    return this.#removed.has(`${index} ${term}`)
+  }
+
   /** A node's log lost its end. */
   removed(ledger: NodeLedger, entries: readonly Entry[]): void {
     for (const { index, term } of entries) {
+      this.#removed.add(`${index} ${term}`)
       const committed = this.committedAt(index)
       assert(
         committed === null || committed.term !== term,

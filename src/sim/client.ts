@@ -16,6 +16,7 @@ import {
   drawWork,
   FACTS_QUERY,
   factsOf,
+  guarded,
   OPS_QUERY,
   opsRow,
   step,
@@ -136,12 +137,14 @@ export class Client {
     this.#number += 1
     const write = history.begin(this.#view, this.#number, work.kind, this.#drawAck())
     const since = this.#token?.index ?? 0
+    const steps = [opsRow(name, this.#number, work.kind), ...work.steps]
+    const atomic = !prng.percent(20)
     const program = {
-      atomic: true,
-      steps: [opsRow(name, this.#number, work.kind), ...work.steps],
+      atomic,
+      steps: atomic ? steps : guarded(steps),
       id: { session: name, number: this.#number, since },
     }
-    this.#attempt({ program, write, work, left: prng.intInclusive(0, 4) })
+    this.#attempt({ program, write, work, left: prng.intInclusive(0, 8) })
   }
 
   #attempt(attempt: Attempt): void {
@@ -166,14 +169,16 @@ export class Client {
     })
   }
 
-  #settle({ write, work }: Attempt, reply: NodeReply): void {
+  #settle({ program, write, work }: Attempt, reply: NodeReply): void {
     const { history } = this.#options
+    const rollback = program.atomic ? -1 : program.steps.length - 1
     if (reply.kind !== 'result') {
       history.failed(write)
-    } else if (reply.result.steps.every((result) => result !== null && 'ok' in result)) {
+    } else if (reply.result.steps.every((result, i) => i === rollback || isOk(result))) {
       this.#options.acked(reply.token, write.ack)
       if (write.ack === 'majority' || write.ack === 'all') this.#saw(reply.token)
-      history.acknowledged(this.#view, write, uniqueAnswer(work, reply.result.steps))
+      const steps = program.atomic ? reply.result.steps : reply.result.steps.slice(1)
+      history.acknowledged(this.#view, write, uniqueAnswer(work, steps))
     } else {
       history.failed(write)
     }

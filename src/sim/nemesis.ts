@@ -17,6 +17,8 @@ export interface Victims {
   readonly restart: (node: SimNode) => void
   /** A node with an empty disk that asks to be let in; null if there are enough. */
   readonly newcomer: () => SimNode | null
+  /** Production's own comparison of the replicas has answered. */
+  readonly verified: (report: unknown) => void
   readonly note: (who: string, what: string) => void
 }
 
@@ -88,13 +90,16 @@ export class Nemesis {
         return
       case 'checkpoint':
         if (up.length > 0) prng.pick(up).checkpoint()
+        return
+      case 'verify':
+        this.#admin({ kind: 'verify' })
     }
   }
 
   #crash(node: SimNode): void {
-    const { schedule, life, restart } = this.#victims
+    const { schedule, life, restart, profile } = this.#victims
     node.crash()
-    schedule.after(this.#prng.intInclusive(2_000, 2_000_000), life, () => {
+    schedule.after(this.#prng.intInclusive(2_000, profile.restartUsMax), life, () => {
       if (!node.up) restart(node)
     })
   }
@@ -163,6 +168,7 @@ export class Nemesis {
       done(what === 'admin')
     }
     via?.request({ kind: 'admin', command, timeoutMs: 2_000 }, (reply) => {
+      if (command.kind === 'verify' && reply.kind === 'admin') this.#victims.verified(reply.value)
       end(reply.kind === 'error' ? reply.error.code : reply.kind)
     })
     schedule.after(4_000_000, life, () => end('no answer'))

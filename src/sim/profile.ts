@@ -31,6 +31,8 @@ export interface Profile {
   }
   /** Mean µs between one fault and the next; 0: none. */
   readonly faultEveryUs: number
+  /** What crashed is started again within so long. */
+  readonly restartUsMax: number
   /** Weights of the kinds of fault, 0: never. */
   readonly faults: Readonly<Record<Fault, number>>
   /** Entries that a node keeps: few, and followers need snapshots. */
@@ -41,6 +43,8 @@ export interface Profile {
   /** How fast and how slow the clocks run that elections go by, percent of a tick. */
   readonly tickPercentMin: number
   readonly tickPercentMax: number
+  /** Of each voter's priority as leader. */
+  readonly priorityMax: number
   readonly levels: {
     readonly localAckPercent: number
     readonly allAckPercent: number
@@ -61,6 +65,7 @@ export const FAULTS = [
   'members',
   'clockJump',
   'checkpoint',
+  'verify',
 ] as const
 export type Fault = (typeof FAULTS)[number]
 
@@ -70,8 +75,44 @@ export function drawDelay(prng: Prng, delay: DelayUs): number {
   return prng.intInclusive(Math.min(20, max), max)
 }
 
-/** Draws the world of a seed. */
+/** Draws the world of a seed: most have a bit of everything, some much of what rarely meets. */
 export function drawProfile(prng: Prng): Profile {
+  const drawn = drawAny(prng)
+  const style = prng.intInclusive(1, 100)
+  if (style <= 12) return withElections(drawn)
+  return style <= 27 ? withContest(drawn) : drawn
+}
+
+/** Votes that travel for long, between nodes that crash and are back before the next vote. */
+function withElections(drawn: Profile): Profile {
+  return {
+    ...drawn,
+    voters: Math.max(3, drawn.voters),
+    clients: 2,
+    network: { ...drawn.network, delay: { usual: 60_000, max: 200_000, longPercent: 20 } },
+    faultEveryUs: 120_000,
+    faults: { ...drawn.faults, crash: 8, crashMany: 2, isolateLeader: 2, heal: 3 },
+    restartUsMax: 40_000,
+    tickPercentMin: 40,
+    tickPercentMax: 110,
+  }
+}
+
+/** Leadership that comes and goes under writes that nobody else has yet, on slow stores. */
+function withContest(drawn: Profile): Profile {
+  return {
+    ...drawn,
+    voters: 3,
+    clients: 5,
+    thinkUs: 20_000,
+    disk: { ...drawn.disk, store: { usual: 15_000, max: 100_000, longPercent: 5 } },
+    faultEveryUs: 350_000,
+    faults: { ...drawn.faults, isolateLeader: 6, partition: 2, heal: 8 },
+    levels: { localAckPercent: 50, allAckPercent: 2 },
+  }
+}
+
+function drawAny(prng: Prng): Profile {
   const sometimes = (percent: number, min: number, max: number): number =>
     prng.percent(percent) ? prng.intInclusive(min, max) : 0
   const voters = prng.pick([1, 2, 3, 3, 3, 3, 3, 4, 5, 5])
@@ -106,6 +147,7 @@ export function drawProfile(prng: Prng): Profile {
       checkpointPercent: sometimes(30, 5, 20),
     },
     faultEveryUs: prng.pick([0, 300_000, 600_000, 1_000_000, 1_000_000, 2_000_000]),
+    restartUsMax: prng.pick([30_000, 2_000_000, 2_000_000]),
     faults: {
       crash: sometimes(70, 1, 6),
       crashMany: sometimes(25, 1, 3),
@@ -118,12 +160,14 @@ export function drawProfile(prng: Prng): Profile {
       members: sometimes(30, 1, 4),
       clockJump: sometimes(30, 1, 2),
       checkpoint: sometimes(30, 1, 3),
+      verify: sometimes(30, 1, 3),
     },
     retainEntries: prng.percent(40) ? prng.intInclusive(4, 30) : 100_000,
     thinkUs: prng.pick([20_000, 60_000, 60_000, 150_000]),
     clockSkewMs: sometimes(50, 1, 100_000),
     tickPercentMin: unevenClocks ? 50 : 90,
     tickPercentMax: unevenClocks ? 300 : 110,
+    priorityMax: prng.percent(20) ? 3 : 1,
     levels: { localAckPercent: sometimes(50, 5, 60), allAckPercent: sometimes(30, 2, 10) },
     ddl: prng.percent(50),
     streams: prng.percent(50),

@@ -29,6 +29,7 @@ end;
 create trigger items_removed after delete on items begin
   update totals set n = n - 1 where id = 1;
 end;
+create virtual table docs using fts5 (body);
 insert into totals values (1, 0);
 insert into counters values ('c', 0);
 insert into accounts values
@@ -55,6 +56,22 @@ export function factsOf(row: readonly unknown[]): readonly Fact[] {
   return FACT_NAMES.map((name, i) => {
     return { name, left: Number(row[2 * i]), right: Number(row[2 * i + 1]) }
   })
+}
+
+/** The transaction of a client that sends BEGIN and COMMIT itself, as Hrana's batches do. */
+export function guarded(steps: readonly Step[]): readonly Step[] {
+  const chained = [step('begin'), ...steps].map((one, i) => {
+    return i === 0 ? one : { ...one, condition: { kind: 'ok' as const, step: i - 1 } }
+  })
+  const commit = chained.length
+  return [
+    ...chained,
+    { ...step('commit'), condition: { kind: 'ok', step: commit - 1 } },
+    {
+      ...step('rollback'),
+      condition: { kind: 'not', condition: { kind: 'ok', step: commit } },
+    },
+  ]
 }
 
 export interface Work {
@@ -150,6 +167,17 @@ const KINDS: readonly Draw[] = [
       unique: -1,
     }
   },
+  (prng, session) => ({
+    kind: 'document',
+    steps: [
+      step(
+        'insert or replace into docs (rowid, body) values (?, ?)',
+        BigInt(prng.intInclusive(1, 9)),
+        `words of ${session} ${prng.intInclusive(1, 99)}`,
+      ),
+    ],
+    unique: -1,
+  }),
   (prng) => ({
     kind: 'cascade',
     steps: [step('delete from parents where id = ?', BigInt(prng.intInclusive(1, 5)))],

@@ -7,11 +7,12 @@ import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { assert, present } from '../base/assert.ts'
 import type { NodeId } from '../base/brand.ts'
-import { toNodeId } from '../base/brand.ts'
+import { toLogIndex, toNodeId, toTerm } from '../base/brand.ts'
 import type { Prng } from '../base/prng.ts'
 import { prngFromSeed } from '../base/prng.ts'
 import type { Members } from '../model/members.ts'
 import type { AckLevel, SessionToken } from '../model/request.ts'
+import type { VerifyReport } from '../node/verifier.ts'
 import type { StoreCommand, StoreReply } from '../store/types.ts'
 import { checkSurvivors, OrderChecker } from './checkers.ts'
 import { Client } from './client.ts'
@@ -74,7 +75,7 @@ export class World {
   readonly #life = new Lifetime()
   readonly #ledgers = new Map<NodeId, NodeLedger>()
   readonly #later: (() => void)[] = []
-  readonly #counts = { crashes: 0, takenBack: 0, installs: 0 }
+  readonly #counts = { crashes: 0, takenBack: 0, installs: 0, verified: 0 }
   #clients: readonly Client[] = []
   #nemesis: Nemesis | null = null
   #healed = false
@@ -153,6 +154,7 @@ export class World {
         nodes: () => this.nodes,
         restart: (node) => this.restart(node),
         newcomer: () => this.#newcomer(),
+        verified: (report) => this.#checkReport(report as VerifyReport),
         note: (who, what) => this.note(who, what),
       },
       this.#prng.fork(),
@@ -210,7 +212,8 @@ export class World {
       members: Array.from({ length: voters + learners }, (_, i) => {
         const role = i < voters ? 'voter' : 'learner'
         const name = `n${i + 1}`
-        return { id: idOf(name), name, url: `sim://${name}`, role, wants: role, priority: 1 }
+        const priority = this.#prng.intInclusive(1, this.profile.priorityMax)
+        return { id: idOf(name), name, url: `sim://${name}`, role, wants: role, priority }
       }),
     }
     for (const { id, name } of members.members) {
@@ -291,6 +294,7 @@ export class World {
 
   /** H8: an acknowledgement at `majority` or above speaks of a committed entry (D1). */
   #checkAck(token: SessionToken, ack: AckLevel): void {
+    if (typeof ack === 'number' && this.profile.faults.members === 0) this.#checkHeld(token, ack)
     if (ack !== 'majority' && ack !== 'all') return
     if (token.index <= BASE.index) return
     const entry = this.order.committedAt(token.index)
@@ -299,15 +303,34 @@ export class World {
       () => `H8: entry ${token.index} of term ${token.term} was acknowledged and not committed`,
     )
     if (ack === 'all' && this.profile.faults.members === 0) {
-      const id = { index: entry.index, term: entry.term }
-      const missing = this.nodes.slice(0, this.profile.voters).filter((node) => {
-        return !node.ledger.holdsDurably(id)
-      })
-      assert(
-        missing.length === 0,
-        () => `H8: entry ${token.index} was acknowledged by all, not by ${missing[0]?.name}`,
-      )
+      this.#checkHeld(token, this.profile.voters)
     }
+  }
+
+  /** H9: an entry acknowledged by a number of voters is durable on so many (D1). */
+  #checkHeld(token: SessionToken, count: number): void {
+    const id = { index: toLogIndex(token.index), term: toTerm(token.term) }
+    // Taken back between the answer's leaving and its arrival: no level below a majority forbids it.
+    const holders = this.nodes
+      .slice(0, this.profile.voters)
+      .filter((node) => node.ledger.holdsDurably(id))
+    assert(
+      holders.length >= count || this.order.takenBack(id),
+      () => `H9: ${count} voters acknowledged ${id.index} of ${id.term}, ${holders.length} hold it`,
+    )
+  }
+
+  /** R5: what `verify` compares at one position is equal, and its answer says so (D2, D3). */
+  #checkReport(report: VerifyReport): void {
+    this.#counts.verified += 1
+    const digests = new Set<string>()
+    for (const [name, result] of Object.entries(report.nodes)) {
+      if ('code' in result) continue
+      assert(result.index === report.index, () => `R5: ${name} verified ${result.index}`)
+      assert(result.problems.length === 0, () => `R5: ${name}: ${result.problems}`)
+      digests.add(JSON.stringify(result.tables))
+    }
+    assert(digests.size <= 1, () => `R5: replicas differ after entry ${report.index}`)
   }
 
   // End

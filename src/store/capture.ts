@@ -19,6 +19,7 @@ type Sequence = ReadonlyMap<string, bigint> | null
 class Segment {
   readonly #host: Host
   readonly #session: Session
+  #open = true
   readonly #sequence: Sequence
   readonly #pragmas = new Map<PragmaName, number>()
 
@@ -47,7 +48,8 @@ class Segment {
   }
 
   close(): void {
-    this.#session.close()
+    if (this.#open) this.#session.close()
+    this.#open = false
   }
 }
 

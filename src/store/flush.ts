@@ -11,7 +11,7 @@
  * and a second fdatasync would report success for data that is gone (the fsync errors of
  * PostgreSQL, 2018). The replica is then not to be trusted any more.
  */
-import { close, fdatasync, fsync, open, openSync } from 'node:fs'
+import { close, closeSync, existsSync, fdatasync, fsync, fsyncSync, open, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { assert } from '../base/assert.ts'
 import type { Ticket } from '../core/order/leader/types.ts'
@@ -130,6 +130,19 @@ export class WalFlusher {
     if (this.#fd !== null) close(this.#fd, () => {})
     this.#fd = null
     this.#replaced = false
+  }
+}
+
+/** Makes what is in a WAL file durable before it returns. */
+export function flushNow(walPath: string): void {
+  if (!existsSync(walPath)) return
+  for (const path of [walPath, dirname(walPath)]) {
+    const fd = openSync(path, 'r')
+    try {
+      fsyncSync(fd)
+    } finally {
+      closeSync(fd)
+    }
   }
 }
 

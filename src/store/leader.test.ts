@@ -495,3 +495,55 @@ test('text, blobs, integers and reals are bound and come back as they were', (t)
   const [step] = a.run(['select ?, ?, ?, ?, ?', 'ä\0b', blob, 2n ** 63n - 1n, -0, null])
   assert.deepEqual(ok(step).rows, [['ä\0b', blob, 2n ** 63n - 1n, -0, null]])
 })
+
+/** A statement at which something breaks that is no statement's fault, as a full disk would. */
+const BROKEN = {
+  sql: 'select :a',
+  named: new Proxy({}, { ownKeys: () => assert.fail(new Error('disk full')) }),
+}
+
+test('after a failure in the middle nothing of a batch remains, and all of what had committed', (t) => {
+  const a = start(t)
+  const broken = { atomic: false, steps: [{ statement: BROKEN }] }
+  const programs = [program("insert into item (name) values ('x')"), broken]
+  const reply = a.store.run({ kind: 'execute', ticket: 0, term: TERM, at: 0, programs })
+  assert.deepEqual(reply, { kind: 'failed', error: { code: 'INTERNAL', detail: 'disk full.' } })
+  assert.equal(a.log.last.index, 1)
+  const half: Program = {
+    atomic: false,
+    steps: [
+      { statement: { sql: 'pragma foreign_keys = off' } },
+      { statement: { sql: "insert into item (name) values ('a')" } },
+      { statement: BROKEN },
+      { statement: { sql: "insert into item (name) values ('b')" } },
+    ],
+  }
+  const { entries, outcomes, notRun } = a.executePrograms([half, program('select 1')])
+  assert.deepEqual(codes(outcomes[0]?.result.steps ?? []), ['ok', 'ok', 'INTERNAL', 'skipped'])
+  assert.deepEqual([entries.length, outcomes[0]?.index, notRun], [1, 2, 0])
+  const own = program('pragma foreign_keys = off', "insert into item (name) values ('c')")
+  const rest = a.executePrograms([own, broken])
+  assert.deepEqual([rest.outcomes.length, rest.notRun], [1, 1])
+  assert.deepEqual(codes(a.run('insert into part (item) values (99)')), ['SQL_CONSTRAINT'])
+  assert.deepEqual(a.query('select name from item order by name'), [['a'], ['c']])
+})
+
+test('too large a transaction is refused alone', { skip: process.env['LARGE'] !== '1' }, (t) => {
+  const a = start(t, 'create table big (id integer primary key, b blob)')
+  const given = ['insert into big (b) values (zeroblob(100000000))', 'select 1'] as const
+  const { outcomes } = a.executePrograms([
+    program(given[0]),
+    atomic(given[0], given[0], given[0]),
+    program(given[0]),
+    program(given[0]),
+  ])
+  assert.deepEqual(
+    outcomes.map(({ result, index }) => [outcome(result.steps.at(-1)), index]),
+    [
+      ['ok', 2],
+      ['TOO_LARGE', null],
+      ['ok', 3],
+      ['ok', 4],
+    ],
+  )
+})

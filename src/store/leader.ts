@@ -5,7 +5,7 @@
  * one of each per program would. Whatever can't share (see scope.ts) runs between batches in
  * SQLite transactions of its own.
  */
-import { assert } from '../base/assert.ts'
+import { AssertionError, assert } from '../base/assert.ts'
 import { next, type Term } from '../base/brand.ts'
 import { LIMITS } from '../base/limits.ts'
 import type { Entry, EntryKind, Operation, WriteRecord } from '../model/entry.ts'
@@ -75,10 +75,22 @@ export class Leader {
     this.#prepare(term, at)
     const entries: Entry[] = []
     const outcomes: ProgramOutcome[] = []
+    try {
+      this.#runAll(programs, entries, outcomes)
+    } catch (error) {
+      // What has committed stands; the rest is given again and fails by itself if it must.
+      if (error instanceof AssertionError || entries.length === 0) throw error
+      this.abandon()
+    }
+    const notRun = programs.length - outcomes.length
+    return { kind: 'executed', entries, outcomes, notRun, open: false }
+  }
+
+  #runAll(programs: readonly Program[], entries: Entry[], outcomes: ProgramOutcome[]): void {
     let from = 0
     while (from < programs.length) {
       const mode = this.#modeOf(programs[from] as Program)
-      if (mode === 'schema' && from > 0) break
+      if (mode === 'schema' && from > 0) return
       let to = from + 1
       if (mode === 'batch') {
         while (to < programs.length && this.#modeOf(programs[to] as Program) === 'batch') to += 1
@@ -87,10 +99,8 @@ export class Leader {
       if (mode === 'batch') this.#runBatch(run, entries, outcomes)
       else this.#runOwn(run, entries, outcomes)
       from = to
-      if (mode === 'schema') break
+      if (mode === 'schema') return
     }
-    const notRun = programs.length - outcomes.length
-    return { kind: 'executed', entries, outcomes, notRun, open: false }
   }
 
   /** Runs one round of a stream. See StoreCommand. */
@@ -146,6 +156,7 @@ export class Leader {
     this.#open = null
     this.#capture.end()
     this.#connections.writer.rollback()
+    this.#restoreForeignKeys(null)
     this.#schema.forget()
   }
 
@@ -269,10 +280,16 @@ export class Leader {
     const run = new ProgramRun(writer, this.#schema.statements, scope, state, program)
     const { id } = program
     scope.record = () => (id === undefined ? null : { id, result: { ...run.result } })
-    run.run()
-    // What was tried is rolled back at the end of the program, with what is open in it.
-    if (!mayStayOpen || scope.tried) run.closeOpen()
-    if (!state.open) scope.finish()
+    try {
+      run.run()
+      // What was tried is rolled back at the end of the program, with what is open in it.
+      if (!mayStayOpen || scope.tried) run.closeOpen()
+      if (!state.open) scope.finish()
+    } catch (error) {
+      if (error instanceof AssertionError || scope.entries.length === 0) throw error
+      this.abandon()
+      run.stopped(error)
+    }
     const index = scope.entries.at(-1)?.index ?? null
     return { result: run.result, index }
   }

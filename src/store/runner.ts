@@ -121,6 +121,13 @@ export class ProgramRun {
     this.steps[last] = { error: { code: 'TRANSACTION_CLOSED', detail } }
   }
 
+  /** An error that is no statement's fault ended the program after a part of it had committed. */
+  stopped(error: unknown): void {
+    this.#state.closed()
+    const at = this.steps.findLastIndex((step) => step !== null) + 1
+    this.steps[Math.min(at, this.steps.length - 1)] = { error: toErrorData(error) }
+  }
+
   #runSteps(): void {
     for (const [i, step] of this.#program.steps.entries()) {
       if (!conditionHolds(step.condition, this.steps, !this.#state.open)) continue

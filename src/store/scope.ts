@@ -9,7 +9,7 @@ import { LIMITS } from '../base/limits.ts'
 import type { Entry, Operation, WriteRecord } from '../model/entry.ts'
 import type { Capture } from './capture.ts'
 import type { Classified } from './classify.ts'
-import type { Connections, Internal } from './connections.ts'
+import type { Connection, Connections, Internal } from './connections.ts'
 import type { Schema } from './schema.ts'
 import { checkTables, dropNullGuards, quote } from './schema-guard.ts'
 import { mapSqliteError } from './statement.ts'
@@ -188,9 +188,8 @@ export class OwnScope implements Scope {
   #checkForeignKeys(): void {
     const { writer, applier } = this.#connections
     if (!this.#enforces()) return
-    const check = 'pragma foreign_key_check'
-    const after = writer.internal(check).rows().length
-    if (after === 0 || after <= applier.internal(check).rows().length) return
+    const after = violations(writer)
+    if (after === 0 || after <= violations(applier)) return
     throw new QuorateError('SQL_CONSTRAINT', 'FOREIGN KEY constraint failed.', {
       sqlite: 'SQLITE_CONSTRAINT',
     })
@@ -201,8 +200,8 @@ export class OwnScope implements Scope {
     if (this.#tried === 0) this.#abandon()
     else {
       writer.db.exec('rollback to _quorate_tx; release _quorate_tx')
-      this.#capture.cut(this.#start)
       this.#schema.forget()
+      this.#capture.cut(this.#start)
     }
   }
 
@@ -235,8 +234,8 @@ export class OwnScope implements Scope {
   }
 
   rolledBackTo(mark: number): void {
-    this.#capture.cut(mark)
     if (this.#hasDdl) this.#schema.forget()
+    this.#capture.cut(mark)
   }
 
   beforePragma(name: 'user_version' | 'application_id'): void {
@@ -338,6 +337,17 @@ export class OwnScope implements Scope {
         'ROLLBACK took the whole program back, because it also changes the schema.',
       )
     }
+  }
+}
+
+/** Rows that refer to nothing. */
+function violations(connection: Connection): number {
+  try {
+    return connection.internal('pragma foreign_key_check').rows().length
+  } catch (error) {
+    // A key that refers to columns without an index can't be checked, by COMMIT neither.
+    if ((error as { errcode?: number }).errcode === 1) return 0
+    throw error
   }
 }
 

@@ -29,6 +29,7 @@ function harness(run: (command: StoreCommand) => StoreReply = () => done) {
     post: (message) => posts.push(message),
     closed: () => events.push('closed'),
     later: (go) => later.push(go),
+    soon: (go) => later.push(go),
     now: () => clock.ms,
   })
   /** Lets the event loop run once; tells whether there was something to do. */
@@ -49,7 +50,11 @@ test('quick commands share one message of replies, and each ticket is handed to 
   host.receive({ kind: 'commands', commands: [compact(1), compact(2), compact(3)] })
   deepEqual(posts, [], 'the event loop runs first')
   ok(turn())
-  deepEqual(posts, [{ kind: 'replies', replies: [done, done, done], foreignWrites: 0 }])
+  deepEqual(posts, [], 'nobody is in a hurry for them')
+  ok(turn())
+  deepEqual(posts, [
+    { kind: 'replies', replies: [done, done, done], flushed: null, foreignWrites: 0 },
+  ])
   deepEqual(events, ['wrote 1', 'wrote 2', 'wrote 3'])
   ok(!turn())
 })
@@ -57,7 +62,7 @@ test('quick commands share one message of replies, and each ticket is handed to 
 test('slow commands are answered one by one, and the event loop runs between them', () => {
   const { host, posts, turn, clock } = harness(() => {
     clock.ms += 1
-    return done
+    return { kind: 'entries', entries: [] }
   })
   host.receive({ kind: 'commands', commands: [compact(1), compact(2)] })
   host.receive({ kind: 'commands', commands: [compact(3)] })
@@ -95,7 +100,12 @@ test('an error that is told leaves the store in service', () => {
   receive({ kind: 'commands', commands: [compact(1), compact(2)] })
   const error = { code: 'TOO_LARGE', detail: 'It is.', facts: {} }
   deepEqual(posts, [
-    { kind: 'replies', replies: [{ kind: 'failed', error }, done], foreignWrites: 0 },
+    {
+      kind: 'replies',
+      replies: [{ kind: 'failed', error }, done],
+      flushed: null,
+      foreignWrites: 0,
+    },
   ])
 })
 
@@ -111,7 +121,7 @@ test('after a broken assertion nothing is done any more', () => {
   const failed = { kind: 'failed', error }
   deepEqual(posts, [
     { kind: 'fatal', error },
-    { kind: 'replies', replies: [failed, failed], foreignWrites: 0 },
+    { kind: 'replies', replies: [failed, failed], flushed: null, foreignWrites: 0 },
   ])
   deepEqual(ran, [1])
   deepEqual(events, [])

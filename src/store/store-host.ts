@@ -4,6 +4,7 @@
  */
 import { type ErrorData, QuorateError, toErrorData } from '../base/errors.ts'
 import type { Ticket } from '../core/order/leader/types.ts'
+import { type CompactOutcomes, compactOutcomes, expandOutcomes } from './compact-outcomes.ts'
 import { lightweightEntries } from './lightweight.ts'
 import type { StoreCommand, StoreReply, StoreState } from './types.ts'
 
@@ -31,16 +32,23 @@ export type ToStore =
 export type FromStore =
   | { readonly kind: 'opened'; readonly state: StoreState }
   | { readonly kind: 'refused'; readonly error: ErrorData }
-  /** Replies to commands, in the order of these. */
+  /** Replies to commands, in the order of these; then what a flush made durable. */
   | {
       readonly kind: 'replies'
-      readonly replies: readonly StoreReply[]
+      readonly replies: readonly PackedReply[]
+      readonly flushed: Ticket | null
       readonly foreignWrites: number
     }
-  | { readonly kind: 'flushed'; readonly ticket: Ticket }
   | { readonly kind: 'checkpointed' }
   /** The store is not to be trusted any more; nothing but failures will come. */
   | { readonly kind: 'fatal'; readonly error: ErrorData }
+
+/** A reply as it travels. */
+export type PackedReply =
+  | Exclude<StoreReply, { readonly kind: 'executed' }>
+  | (Omit<Extract<StoreReply, { readonly kind: 'executed' }>, 'outcomes'> & {
+      readonly outcomes: CompactOutcomes
+    })
 
 export interface StoreHostOptions {
   readonly store: HostedStore
@@ -52,6 +60,8 @@ export interface StoreHostOptions {
   readonly closed: () => void
   /** Lets the event loop run, then goes on. */
   readonly later: (go: () => void) => void
+  /** Goes on after about a millisecond. */
+  readonly soon: (go: () => void) => void
   /** Monotonic, ms. */
   readonly now: () => number
 }
@@ -66,6 +76,9 @@ export class StoreHost {
   readonly #options: StoreHostOptions
   readonly #queue: (StoreCommand | 'checkpoint' | 'close')[] = []
   #running = false
+  /** Replies that nobody is in a hurry for: they leave with the next message. */
+  #held: PackedReply[] = []
+  #soon = false
   #dead: ErrorData | null = null
 
   constructor(options: StoreHostOptions) {
@@ -80,6 +93,11 @@ export class StoreHost {
     // Not at once: as long as messages come, a MessagePort hands out up to a thousand without
     // letting the event loop run, and flushes that have returned would wait behind them.
     this.#options.later(() => this.#turn())
+  }
+
+  /** A flush returned: everything under tickets through this one is durable. */
+  flushed(ticket: Ticket): void {
+    this.#post(ticket)
   }
 
   /** Nothing more is done; what is asked from now on fails. */
@@ -107,9 +125,25 @@ export class StoreHost {
     if (this.#running) later(() => this.#turn())
   }
 
+  /** A message wakes a thread, which costs more than many a command: quiet replies wait for one. */
   #reply(replies: readonly StoreReply[]): void {
+    if (replies.length === 0) return
+    this.#held.push(...replies.map(pack))
+    if (replies.some(({ kind }) => kind !== 'done' && kind !== 'applied')) this.#post(null)
+    else if (!this.#soon) {
+      this.#soon = true
+      this.#options.soon(() => {
+        this.#soon = false
+        if (this.#held.length > 0) this.#post(null)
+      })
+    }
+  }
+
+  #post(flushed: Ticket | null): void {
     const { post, store } = this.#options
-    if (replies.length > 0) post({ kind: 'replies', replies, foreignWrites: store.foreignWrites })
+    const replies = this.#held
+    this.#held = []
+    post({ kind: 'replies', replies, flushed, foreignWrites: store.foreignWrites })
   }
 
   #run(command: StoreCommand): StoreReply {
@@ -119,7 +153,7 @@ export class StoreHost {
       if (command.kind === 'install') this.#options.flusher.reopen()
       // A command that failed wrote nothing; its ticket is durable like those before it.
       if ('ticket' in command) this.#options.flusher.wrote(command.ticket)
-      return lightweightReply(reply)
+      return reply
     } catch (error) {
       const data = toErrorData(error)
       if (!(error instanceof QuorateError)) this.die(data)
@@ -138,6 +172,7 @@ export class StoreHost {
   }
 
   #close(): void {
+    if (this.#held.length > 0) this.#post(null)
     try {
       this.#options.flusher.close()
       this.#options.store.close()
@@ -148,7 +183,22 @@ export class StoreHost {
   }
 }
 
-function lightweightReply(reply: StoreReply): StoreReply {
-  if (reply.kind !== 'executed' && reply.kind !== 'entries') return reply
-  return { ...reply, entries: lightweightEntries(reply.entries) }
+function pack(reply: StoreReply): PackedReply {
+  switch (reply.kind) {
+    case 'executed':
+      return {
+        ...reply,
+        entries: lightweightEntries(reply.entries),
+        outcomes: compactOutcomes(reply.outcomes),
+      }
+    case 'entries':
+      return { ...reply, entries: lightweightEntries(reply.entries) }
+    default:
+      return reply
+  }
+}
+
+/** The inverse of what the host does to a reply. */
+export function unpack(reply: PackedReply): StoreReply {
+  return reply.kind === 'executed' ? { ...reply, outcomes: expandOutcomes(reply.outcomes) } : reply
 }

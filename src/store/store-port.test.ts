@@ -21,9 +21,9 @@ function fakeStore(opened: string): Worker {
       }
       const host = new StoreHost({
         store: { run, foreignWrites: 3, close() {} },
-        flusher: { wrote: (ticket) => post({ kind: 'flushed', ticket }), reopen() {}, close() {} },
+        flusher: { wrote: (ticket) => host.flushed(ticket), reopen() {}, close() {} },
         checkpoint() {}, post, closed: () => parentPort.close(),
-        later: setImmediate, now: () => performance.now(),
+        later: setImmediate, soon: setImmediate, now: () => performance.now(),
       })
       parentPort.on('message', (message) => host.receive(message))
       post(${opened})

@@ -7,7 +7,7 @@ import { type ErrorData, fromErrorData, toErrorData } from '../base/errors.ts'
 import type { Ticket } from '../core/order/leader/types.ts'
 import type { OpenOptions } from './connections.ts'
 import { lightweightEntries } from './lightweight.ts'
-import type { FromStore, ToStore } from './store-host.ts'
+import { type FromStore, type ToStore, unpack } from './store-host.ts'
 import type { StoreCommand, StoreReply, StoreState } from './types.ts'
 import { startWorker } from './worker-file.ts'
 
@@ -144,10 +144,8 @@ class StoreLine implements OpenStore, StorePort {
         break
       case 'replies':
         this.foreignWrites = message.foreignWrites
-        for (const reply of message.replies) this.#waiting.shift()?.(reply)
-        break
-      case 'flushed':
-        if (this.#fatal === null) this.#flushedListener(message.ticket)
+        for (const reply of message.replies) this.#waiting.shift()?.(unpack(reply))
+        if (message.flushed !== null && this.#fatal === null) this.#flushedListener(message.flushed)
         break
       case 'checkpointed':
         this.#checkpoints.shift()?.()

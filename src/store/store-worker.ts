@@ -3,7 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { present } from '../base/assert.ts'
 import { toErrorData } from '../base/errors.ts'
 import { Checkpointer } from './checkpoint.ts'
-import { WalFlusher } from './flush.ts'
+import { flushNow, WalFlusher } from './flush.ts'
 import { Store } from './store.ts'
 import { type FromStore, StoreHost, type ToStore } from './store-host.ts'
 import type { StoreWorkerData } from './store-port.ts'
@@ -15,7 +15,7 @@ function serve(path: string, store: Store): void {
   const checkpointer = new Checkpointer(path)
   const flusher = new WalFlusher({
     walPath: store.walPath,
-    onFlushed: (ticket) => post({ kind: 'flushed', ticket }),
+    onFlushed: (ticket) => host.flushed(ticket),
     onFatal: ({ message }) => {
       const detail = `The write-ahead log could not be flushed: ${message}.`
       host.die({ code: 'LOG_CORRUPT', detail })
@@ -31,6 +31,7 @@ function serve(path: string, store: Store): void {
       port.close()
     },
     later: setImmediate,
+    soon: (go) => setTimeout(go, 1),
     now: () => performance.now(),
   })
   port.on('message', (message: ToStore) => host.receive(message))
@@ -39,6 +40,8 @@ function serve(path: string, store: Store): void {
 try {
   const { path, ...options } = workerData as StoreWorkerData
   const store = Store.open(path, options)
+  // What a run before this one wrote may still be in memory only, and will be counted as held.
+  flushNow(store.walPath)
   serve(path, store)
   post({ kind: 'opened', state: store.state() })
 } catch (error) {

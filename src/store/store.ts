@@ -141,7 +141,7 @@ export class Store {
     this.#foreignWritesBefore = this.foreignWrites
     this.close()
     try {
-      installSnapshot(this.path, path)
+      installSnapshot(this.path, path, node)
     } finally {
       this.#opened = open(this.path, this.#options)
     }
