@@ -3,7 +3,8 @@
  * it. What decides is elsewhere; this is the wiring, and the order of starting and stopping.
  */
 import { randomBytes, randomInt } from 'node:crypto'
-import { statSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { crc32 } from 'node:zlib'
 import { present } from '../base/assert.ts'
@@ -21,6 +22,7 @@ import type { NodeOptions } from '../node/options.ts'
 import type { NodeEvent, StorePort } from '../node/ports.ts'
 import { statusOf } from '../node/status.ts'
 import { createHttpServer, type HttpServer } from '../server/http-server.ts'
+import { type FileLock, lockFolder } from '../store/file-lock.ts'
 import {
   drawNodeId,
   loadHardState,
@@ -87,6 +89,7 @@ export async function startNode(
 class Host implements RunningNode {
   readonly #options: NodeOptions
   readonly #folder: string
+  readonly #lock: FileLock
   readonly #promises: Promises
   readonly #face: NodeFace
   readonly #server: HttpServer
@@ -104,8 +107,12 @@ class Host implements RunningNode {
 
   constructor(options: NodeOptions) {
     this.#options = options
-    resumeInstall(options.file)
+    if (!existsSync(dirname(resolve(options.file)))) {
+      throw new QuorateError('BAD_CONFIG', `file: the folder of ${options.file} does not exist.`)
+    }
     this.#folder = openFolder(options.file)
+    this.#lock = lockFolder(this.#folder)
+    resumeInstall(options.file)
     this.#id = loadIdentity(this.#folder)?.id ?? drawNodeId(options.name)
     this.#promises = new Promises(this.#folder)
     this.#face = new NodeFace({
@@ -198,6 +205,7 @@ class Host implements RunningNode {
     await this.#readers?.close()
     await this.#maintenance?.close()
     await this.#store?.close()
+    this.#lock.release()
   }
 
   // Starting

@@ -33,6 +33,15 @@ export class Nemesis {
     if (victims.profile.faultEveryUs > 0) this.#plan()
   }
 
+  /** A node has made a vote durable, and is about to say so or has just said it. */
+  voted(node: SimNode): void {
+    const { schedule, life, profile } = this.#victims
+    if (this.#stopped || !this.#prng.percent(profile.crashAfterVotePercent)) return
+    schedule.after(this.#prng.intInclusive(1, 3_000), life, () => {
+      if (node.up && !this.#stopped) this.#crash(node, 5_000)
+    })
+  }
+
   stop(): void {
     this.#stopped = true
   }
@@ -96,10 +105,10 @@ export class Nemesis {
     }
   }
 
-  #crash(node: SimNode): void {
-    const { schedule, life, restart, profile } = this.#victims
+  #crash(node: SimNode, restartUsMax = this.#victims.profile.restartUsMax): void {
+    const { schedule, life, restart } = this.#victims
     node.crash()
-    schedule.after(this.#prng.intInclusive(2_000, profile.restartUsMax), life, () => {
+    schedule.after(this.#prng.intInclusive(2_000, restartUsMax), life, () => {
       if (!node.up) restart(node)
     })
   }

@@ -39,6 +39,7 @@ export class SimNetwork {
   readonly #schedule: Schedule
   readonly #prng: Prng
   readonly #faults: Profile['network']
+  readonly #linkUsMax: number
   readonly #checksums: Checksums
   readonly #world = new Lifetime()
   readonly #endpoints = new Map<NodeId, Endpoint>()
@@ -49,10 +50,11 @@ export class SimNetwork {
   sent = 0
   lost = 0
 
-  constructor(schedule: Schedule, prng: Prng, faults: Profile['network'], checksums: Checksums) {
+  constructor(schedule: Schedule, prng: Prng, profile: Profile, checksums: Checksums) {
     this.#schedule = schedule
     this.#prng = prng
-    this.#faults = faults
+    this.#faults = profile.network
+    this.#linkUsMax = profile.linkUsMax
     this.#checksums = checksums
   }
 
@@ -137,7 +139,7 @@ export class SimNetwork {
     for (const id of ids) for (const peer of this.#peers.get(id) ?? []) this.#linkOf(id, peer)
     for (const link of this.#links.values()) {
       if (this.#wanted(link) === link.up) continue
-      const delay = this.#prng.intInclusive(200, this.#healed ? 5_000 : 300_000)
+      const delay = this.#prng.intInclusive(200, this.#healed ? 5_000 : this.#linkUsMax)
       const gone = !this.#endpoints.has(link.a) || !this.#endpoints.has(link.b)
       this.#schedule.after(link.up && gone ? 200 : delay, this.#world, () => this.#settle(link))
     }

@@ -41,6 +41,8 @@ export interface Parts {
 export interface NodeWatch {
   ran(node: SimNode, command: StoreCommand, reply: StoreReply): void
   note(who: string, what: string): void
+  /** A vote has been made durable. */
+  voted(node: SimNode): void
 }
 
 export interface SimNodeOptions {
@@ -296,6 +298,7 @@ export class SimNode {
       },
       saveHardState: (state) => {
         this.#hard = state
+        if (state.vote !== null) watch.voted(this)
       },
       events: {
         emit: ({ name, facts }) => {

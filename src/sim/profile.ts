@@ -33,6 +33,10 @@ export interface Profile {
   readonly faultEveryUs: number
   /** What crashed is started again within so long. */
   readonly restartUsMax: number
+  /** Connections break and come back within so long. */
+  readonly linkUsMax: number
+  /** Chance that a node crashes just after it has saved its vote. */
+  readonly crashAfterVotePercent: number
   /** Weights of the kinds of fault, 0: never. */
   readonly faults: Readonly<Record<Fault, number>>
   /** Entries that a node keeps: few, and followers need snapshots. */
@@ -93,6 +97,8 @@ function withElections(drawn: Profile): Profile {
     faultEveryUs: 120_000,
     faults: { ...drawn.faults, crash: 8, crashMany: 2, isolateLeader: 2, heal: 3 },
     restartUsMax: 40_000,
+    linkUsMax: 4_000,
+    crashAfterVotePercent: 20,
     tickPercentMin: 40,
     tickPercentMax: 110,
   }
@@ -147,6 +153,8 @@ function drawAny(prng: Prng): Profile {
       checkpointPercent: sometimes(30, 5, 20),
     },
     faultEveryUs: prng.pick([0, 300_000, 600_000, 1_000_000, 1_000_000, 2_000_000]),
+    linkUsMax: prng.pick([5_000, 300_000]),
+    crashAfterVotePercent: sometimes(10, 1, 20),
     restartUsMax: prng.pick([30_000, 2_000_000, 2_000_000]),
     faults: {
       crash: sometimes(70, 1, 6),

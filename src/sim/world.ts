@@ -89,8 +89,8 @@ export class World {
     this.profile = options.adjust?.(drawn) ?? drawn
     this.#trace = new Trace(options.print ?? null)
     this.note('world', JSON.stringify(this.profile))
-    const { network } = this.profile
-    this.network = new SimNetwork(this.schedule, prng.fork(), network, checksums)
+    const { profile } = this
+    this.network = new SimNetwork(this.schedule, prng.fork(), profile, checksums)
     this.order = new OrderChecker(this.#ledgers, BASE)
     mkdirSync(options.directory, { recursive: true })
     const twin = join(options.directory, 'twin.db')
@@ -238,6 +238,7 @@ export class World {
     const watch: NodeWatch = {
       ran: (node, command, reply) => this.#ran(node, command, reply),
       note: (who, what) => this.note(who, what),
+      voted: (voter) => this.#nemesis?.voted(voter),
     }
     const { tickPercentMin, tickPercentMax } = profile
     const tickPercent = this.#prng.intInclusive(tickPercentMin, tickPercentMax)

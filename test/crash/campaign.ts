@@ -12,6 +12,8 @@ import type { RemoteDb } from '../../src/client/index.ts'
 import { Cluster, problemsOf, rowsOf } from '../cluster.ts'
 import { type Content, disagreements, type Load, type Notes, SCHEMA, startLoad } from './load.ts'
 
+/** A node that was down for long then needs a snapshot, and one that was not does not. */
+const SHORT_LOG = ['--log-retain-entries', '1000', '--log-retain-bytes', String(1024 * 1024)]
 /** Timeouts of the writers, ms: some outlast every failover, some give up and learn nothing. */
 const PATIENT = [8_000, 8_000, 8_000, 8_000]
 const HASTY = [150, 400]
@@ -33,7 +35,7 @@ export interface CampaignReport {
 
 /** Throws with every disagreement that was found, and the seed. */
 export async function runCampaign(options: CampaignOptions): Promise<CampaignReport> {
-  await using cluster = await Cluster.start()
+  await using cluster = await Cluster.start({ flags: SHORT_LOG })
   const prng = prngFromSeed(options.seed)
   const checker = cluster.client({ timeoutMs: 20_000 })
   for (const sql of SCHEMA) await checker.execute(sql)
@@ -70,7 +72,7 @@ async function crash(cluster: Cluster, prng: Prng): Promise<ChildNode[]> {
     await victim.kill()
     if (prng.percent(50)) await sleep(prng.intInclusive(0, 100))
   }
-  await sleep(prng.intInclusive(0, 1_500))
+  await sleep(prng.intInclusive(0, prng.percent(30) ? 5_000 : 1_500))
   for (const victim of victims) victim.start()
   await Promise.all(victims.map((victim) => victim.ready()))
   await cluster.settled()

@@ -21,7 +21,7 @@ export const SCHEMA = [
 
 const COUNTERS = 4
 /** Between two writes of a writer, ms: a steady load, not a benchmark. */
-const PAUSE_MS = 3
+const PAUSE_MS = 2
 
 /** What became of the writes of one kind. */
 export class Notes {
@@ -67,7 +67,10 @@ async function write(
 ): Promise<void> {
   for (let id = writer + 1; running.on; id += writers) {
     if (prng.percent(30)) await addOne(db, prng.intInclusive(0, COUNTERS - 1), notes)
-    else await insert(db, id, writer, 'x'.repeat(prng.intInclusive(10, 300)), notes)
+    else {
+      const length = prng.intInclusive(10, prng.percent(20) ? 10_000 : 300)
+      await insert(db, id, writer, 'x'.repeat(length), notes)
+    }
     await sleep(PAUSE_MS)
   }
 }
