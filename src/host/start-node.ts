@@ -200,8 +200,10 @@ class Host implements RunningNode {
   async close(): Promise<void> {
     this.#driver?.halt()
     clearInterval(this.#timer ?? undefined)
-    await this.#server.close()
+    // The server waits for its connections to end, and peers' are among them.
+    const served = this.#server.close()
     this.#transport?.close()
+    await served
     await this.#readers?.close()
     await this.#maintenance?.close()
     await this.#store?.close()
@@ -309,7 +311,11 @@ class Host implements RunningNode {
         reader: present(this.#readers, () => 'readers').port,
         snapshots: present(this.#maintenance, () => 'maintenance').snapshots,
         transport,
-        clock: { now: Date.now, monotonic: () => performance.now() },
+        clock: {
+          now: Date.now,
+          monotonic: () => performance.now(),
+          after: (ms, callback) => setTimeout(callback, ms),
+        },
         saveHardState: (hardState) => saveHardState(this.#folder, hardState),
         events: this.#face,
       },

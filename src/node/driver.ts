@@ -135,9 +135,14 @@ export class NodeDriver implements Context {
     this.#recall = new WriteIdRecall(this)
     this.#writer = new Writer(this)
     this.#reads = new Reads(this)
-    this.#forwarder = new Forwarder(this, options.session, (request, done) => {
-      this.#serve(request, done)
-    })
+    this.#forwarder = new Forwarder(
+      this,
+      options.session,
+      prng.intInclusive(1, 2 ** 40),
+      (request, done) => {
+        this.#serve(request, done)
+      },
+    )
     this.#verifier = new Verifier(this, this.#writer, this.#forwarder)
     this.#admin = new Admin(this, this.#verifier)
     this.#sender = new SnapshotSender(this)

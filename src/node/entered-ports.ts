@@ -7,9 +7,14 @@ export function enteredPorts(ports: Ports, enter: (work: () => void) => void): P
     <A extends unknown[]>(callback: (...args: A) => void) =>
     (...args: A): void =>
       enter(() => callback(...args))
-  const { store, reader, snapshots } = ports
+  const { store, reader, snapshots, clock } = ports
   return {
     ...ports,
+    clock: {
+      now: () => clock.now(),
+      monotonic: () => clock.monotonic(),
+      after: (ms, callback) => clock.after(ms, through(callback)),
+    },
     store: {
       submit: (command, done) => store.submit(command, through(done)),
       onFlushed: (listener) => store.onFlushed(through(listener)),

@@ -36,16 +36,22 @@ export class Forwarder {
   /** This node leads itself now: requests that waited go here. */
   readonly #serve: (request: NodeRequest, done: (reply: NodeReply) => void) => void
   readonly #errands = new Map<number, Errand>()
-  #lastId = 0
+  #lastId: number
   #lastWrite = 0
 
+  /**
+   * @param firstId drawn anew for each run of the process: answers to an earlier run's errands may
+   *   still be on their way, and must not be taken for those of this one's
+   */
   constructor(
     context: Context,
     session: string,
+    firstId: number,
     serve: (request: NodeRequest, done: (reply: NodeReply) => void) => void,
   ) {
     this.#context = context
     this.#session = session
+    this.#lastId = firstId
     this.#serve = serve
   }
 

@@ -99,6 +99,8 @@ export interface Clock {
   now(): number
   /** Monotonic, ms. */
   monotonic(): number
+  /** Calls back once, after about so many ms. */
+  after(ms: number, callback: () => void): void
 }
 
 /** Things worth telling people: log lines, the demo's event list, server-sent events. */

@@ -33,6 +33,8 @@ export class Verifier {
   readonly #results = new Map<LogIndex, Result>()
   readonly #asked = new Map<LogIndex, ((result: Result) => void)[]>()
   #pinning = false
+  /** Checksums being computed; void once their position was taken back. */
+  readonly #pins = new Set<{ readonly index: LogIndex; void: boolean }>()
 
   constructor(context: Context, writer: Writer, forwarder: Forwarder) {
     this.#context = context
@@ -52,6 +54,9 @@ export class Verifier {
 
   truncate(to: LogIndex): void {
     for (const index of this.#marks) if (index > to) this.#marks.delete(index)
+    // Another entry will be at these positions.
+    for (const index of this.#results.keys()) if (index > to) this.#results.delete(index)
+    for (const pin of this.#pins) if (pin.index > to) pin.void = true
   }
 
   /** The store applied through this index; it stops at each verify entry. */
@@ -110,17 +115,20 @@ export class Verifier {
       this.#writer.unpin()
     }
     let pinned = false
+    const pin = { index, void: false }
+    this.#pins.add(pin)
     this.#context.ports.reader.verify(
       (applied) => {
         pinned = true
         unpin()
         if (applied === index) return
         const detail = `The snapshot was pinned at entry ${applied} instead of ${index}.`
-        this.#settle(index, { code: 'INTERNAL', detail })
+        if (!pin.void) this.#settle(index, { code: 'INTERNAL', detail })
       },
       (result) => {
         if (!pinned) unpin()
-        this.#settle(index, result)
+        this.#pins.delete(pin)
+        if (!pin.void) this.#settle(index, result)
       },
     )
   }

@@ -14,6 +14,7 @@ import { decodeBatch } from '../model/entry-codec.ts'
 import type { Program, ProgramResult } from '../model/program.ts'
 import type { AckLevel, NodeReply } from '../model/request.ts'
 import type { ProgramOutcome, StoreReply } from '../store/types.ts'
+import { BatchTiming, LINGER_MS } from './batch-timing.ts'
 import type { Context } from './context.ts'
 import { hold, refusal } from './context.ts'
 
@@ -48,15 +49,14 @@ interface Proposal {
   readonly made: (index: LogIndex | null) => void
 }
 
-const NAGLE = Number(process.env['NAGLE'] ?? 0)
 export class Writer {
-  #inFlightTx(): number {
-    return this.#context.waiting.size
-  }
   readonly #context: Context
   #queue: Job[] = []
   #proposals: Proposal[] = []
   #busy = false
+  readonly #timing = new BatchTiming()
+  /** A call back is due that looks at the queue again. */
+  #lingering = false
   /** The stream whose transaction holds the writer, and when it was last used. */
   #open: { readonly stream: string; usedAt: number } | null = null
   /** A round of a stream is at the store. */
@@ -234,23 +234,48 @@ export class Writer {
   #startNext(): boolean {
     const { order } = this.#context
     if (order.role !== 'leader') return false
-    if (this.#open === null && this.#proposals.length > 0) return this.#startProposal()
+    if (this.#open === null && this.#startProposal()) return true
+    const isTime = this.#isTime()
     if (this.#queue.length === 0 || this.#pinning) return false
     if (!order.mayExecute || order.applied !== order.last.index) return false
     if (this.#open !== null) return this.#startOpenStream(this.#open.stream)
     const head = present(this.#queue[0], () => 'head of the queue')
-    if (
-      NAGLE > 0 &&
-      order.commit < order.last.index &&
-      this.#queue.length < this.#inFlightTx() * NAGLE
-    )
-      return false
-    return head.kind === 'stream' ? this.#startStream(head) : this.#startBatch()
+    if (head.kind === 'stream') return this.#startStream(head)
+    return isTime && this.#startBatch()
+  }
+
+  /** Whether a batch is to start now, rather than with more in it a moment later. */
+  #isTime(): boolean {
+    const { order, ports } = this.#context
+    const underWay = order.commit < order.last.index
+    const now = this.#context.now()
+    const queued = this.#queue.length
+    if (this.#timing.look({ queued, underWay, now }) === 'start') return true
+    if (queued > 0 && !this.#lingering) {
+      this.#lingering = true
+      ports.clock.after(LINGER_MS, () => {
+        this.#lingering = false
+      })
+    }
+    return false
+  }
+
+  /**
+   * The first proposal that may be made now. A `verify` entry's snapshot is pinned at its position,
+   * so all before it must be applied (a new leader's noop goes first), and nothing may follow.
+   */
+  #takeProposal(): Proposal | undefined {
+    if (this.#pinning) return undefined
+    const { order } = this.#context
+    const whole = order.applied === order.last.index
+    const at = this.#proposals.findIndex(({ kind }) => kind !== 'verify' || whole)
+    return at < 0 ? undefined : this.#proposals.splice(at, 1)[0]
   }
 
   #startProposal(): boolean {
     const { order, ports } = this.#context
-    const proposal = present(this.#proposals.shift(), () => 'proposal')
+    const proposal = this.#takeProposal()
+    if (proposal === undefined) return false
     if (proposal.term !== order.term) {
       proposal.made(null)
       return true
@@ -281,6 +306,7 @@ export class Writer {
       jobs.push(job)
     }
     this.#queue.splice(0, jobs.length)
+    this.#timing.started(jobs.length, this.#context.now())
     const ticket = this.#begin()
     const command = {
       kind: 'execute',

@@ -112,7 +112,8 @@ export class Client {
   #note(request: NodeRequest, node: string, reply: NodeReply | null): void {
     const what =
       reply === null ? 'no answer' : reply.kind === 'error' ? reply.error.code : reply.kind
-    this.#options.note(this.#options.name, `${request.kind} at ${node}: ${what}`)
+    const label = request.kind === 'write' ? ` ${request.program.id?.number}` : ''
+    this.#options.note(this.#options.name, `${request.kind}${label} at ${node}: ${what}`)
     if (reply?.kind === 'error' && reply.error.code === 'INTERNAL') {
       throw new Error(`a client was told: ${reply.error.detail}`)
     }

@@ -14,7 +14,6 @@ import {
   readFileSync,
   readSync,
   rmSync,
-  statSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs'
@@ -129,12 +128,6 @@ export class SimDisk {
   /** All that was written is on the disk: after a checkpoint, or a file put in place whole. */
   settled(): void {
     this.#flushed = this.mark()
-  }
-
-  /** Bytes of database and WAL together. */
-  get bytes(): number {
-    const size = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0
-    return size(this.file) + size(this.#wal)
   }
 }
 

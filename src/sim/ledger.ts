@@ -16,9 +16,6 @@ interface Held {
   readonly write: number
 }
 
-/** Reads a node's whole log, for a ledger that starts from a file. */
-export type ReadLog = (log: LogState) => readonly Entry[]
-
 export class NodeLedger {
   readonly id: NodeId
   base: EntryId

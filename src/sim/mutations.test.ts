@@ -32,6 +32,25 @@ function worldFor(mutation: Mutation, drawn: Profile): Profile {
         faultEveryUs: 400_000,
         faults: only({ isolateLeader: 3, crash: 2, heal: 4 }),
       }
+    case 'forgetVote':
+      // Votes travel for long, and whoever has cast one crashes and is back at once.
+      return {
+        ...drawn,
+        voters: 3,
+        learners: 0,
+        network: {
+          ...drawn.network,
+          lossPercent: 0,
+          delay: { usual: 100_000, max: 100_000, longPercent: 0 },
+        },
+        faultEveryUs: 200_000,
+        faults: only({ isolateLeader: 1, heal: 4, crash: 1 }),
+        restartUsMax: 5_000,
+        linkUsMax: 2_000,
+        crashAfterVotePercent: 50,
+        tickPercentMin: 40,
+        tickPercentMax: 60,
+      }
     case 'readWithoutQuorum':
       // A leader with a slow clock is cut off, and does not know it for long.
       return {
@@ -70,6 +89,7 @@ const EXPECTED: Record<Mutation, RegExp> = {
   ackBeforeFlush: /S3/,
   countLearners: /S3/,
   countOldTerms: /S6/,
+  forgetVote: /S1/,
   skipInverse: /R1|R2|LOG_CORRUPT/,
   readWithoutQuorum: /H2|H3/,
 }

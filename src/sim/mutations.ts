@@ -21,6 +21,7 @@ export const MUTATIONS = [
   'countOldTerms',
   'readWithoutQuorum',
   'skipInverse',
+  'forgetVote',
 ] as const
 export type Mutation = (typeof MUTATIONS)[number]
 
@@ -37,6 +38,8 @@ export function mutated(mutation: Mutation): Parts {
       return { createOrder: creates(ReadsWithoutQuorum) }
     case 'skipInverse':
       return { wrapStore: skipsInverse }
+    case 'forgetVote':
+      return { forget: ({ term }) => ({ term, vote: null }) }
   }
 }
 

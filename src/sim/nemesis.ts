@@ -1,4 +1,4 @@
-/** Makes trouble, as much of it and of such kinds as the world's profile says, until told to stop. */
+/** Makes trouble, as much of it and of such kinds as the profile says, until told to stop. */
 import type { Prng } from '../base/prng.ts'
 import type { AdminCommand } from '../model/request.ts'
 import type { SimNetwork } from './network.ts'

@@ -47,8 +47,6 @@ export class SimNetwork {
   readonly #links = new Map<string, Link>()
   readonly #cuts = new Map<string, Cut>()
   #healed = false
-  sent = 0
-  lost = 0
 
   constructor(schedule: Schedule, prng: Prng, profile: Profile, checksums: Checksums) {
     this.#schedule = schedule
@@ -77,13 +75,9 @@ export class SimNetwork {
   }
 
   send(from: NodeId, to: NodeId, message: PeerMessage): void {
-    this.sent += 1
     const target = this.#endpoints.get(to)
     if (target === undefined || !this.#linkOf(from, to).up) return
-    if (this.#cuts.has(`${from}>${to}`) || this.#draw(this.#faults.lossPercent)) {
-      this.lost += 1
-      return
-    }
+    if (this.#cuts.has(`${from}>${to}`) || this.#draw(this.#faults.lossPercent)) return
     const bytes = encodeMessage(message)
     this.#deliver(from, target, bytes)
     // The production transport never doubles a request: TCP does not. Raft must not care.

@@ -34,6 +34,8 @@ import { SimStorePort } from './store-port.ts'
 export interface Parts {
   readonly createOrder?: CreateOrder
   readonly wrapStore?: (store: RunsCommands) => RunsCommands
+  /** What is left of the hard state after a crash. */
+  readonly forget?: (state: HardState) => HardState
   readonly wrapStorePort?: (port: StorePort) => StorePort
 }
 
@@ -146,6 +148,7 @@ export class SimNode {
     watch.note(this.name, `crash, ${lost} bytes of WAL lost`)
     running.life.end()
     this.#running = null
+    this.#hard = this.#options.parts.forget?.(this.#hard) ?? this.#hard
     network.detach(this.id)
     this.content.close()
     running.reader.close()
@@ -295,6 +298,7 @@ export class SimNode {
       clock: {
         now: () => EPOCH_MS + Math.floor(schedule.now / 1000) + this.clockOffsetMs,
         monotonic: () => schedule.now / 1000,
+        after: (ms, callback) => schedule.after(ms * 1000, life, callback),
       },
       saveHardState: (state) => {
         this.#hard = state

@@ -12,7 +12,7 @@ import { parseSeed, SimulationError, Simulator } from './simulate.ts'
 
 const CI_SEEDS = 2_000
 /** After so many failures the rest would only say the same. */
-const FAILURES_MAX = 12
+const FAILURES_MAX = 5
 
 const { values } = parseArgs({
   options: {

@@ -98,10 +98,6 @@ export class World {
     this.#found()
   }
 
-  get digest(): string {
-    return this.#trace.digest
-  }
-
   /** Runs the whole life of the world. Throws at the first violation. */
   run(): Outcome {
     this.populate()
@@ -311,7 +307,7 @@ export class World {
   /** H9: an entry acknowledged by a number of voters is durable on so many (D1). */
   #checkHeld(token: SessionToken, count: number): void {
     const id = { index: toLogIndex(token.index), term: toTerm(token.term) }
-    // Taken back between the answer's leaving and its arrival: no level below a majority forbids it.
+    // It may have been taken back while the answer was on its way: below a majority that is so.
     const holders = this.nodes
       .slice(0, this.profile.voters)
       .filter((node) => node.ledger.holdsDurably(id))
@@ -326,7 +322,10 @@ export class World {
     this.#counts.verified += 1
     const digests = new Set<string>()
     for (const [name, result] of Object.entries(report.nodes)) {
-      if ('code' in result) continue
+      if ('code' in result) {
+        assert(result.code !== 'INTERNAL', () => `R5: ${name}: ${result.detail}`)
+        continue
+      }
       assert(result.index === report.index, () => `R5: ${name} verified ${result.index}`)
       assert(result.problems.length === 0, () => `R5: ${name}: ${result.problems}`)
       digests.add(JSON.stringify(result.tables))
@@ -406,7 +405,8 @@ export class World {
         const order = node.driver?.order
         if (order === undefined) return `${node.name} down`
         const { role, term, commit, applied, last, leader } = order
-        return `${node.name} ${role} term ${term} commit ${commit} applied ${applied} last ${last.index} leader ${leader}`
+        const log = `commit ${commit} applied ${applied} last ${last.index}`
+        return `${node.name} ${role} term ${term} ${log} leader ${leader}`
       })
       .join('; ')
   }

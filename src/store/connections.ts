@@ -47,10 +47,6 @@ export class Internal {
   rows(...args: (number | string)[]): readonly (readonly unknown[])[] {
     return this.statement.all(...args) as unknown as readonly (readonly unknown[])[]
   }
-
-  iterate(...args: (number | string)[]): Iterable<readonly unknown[]> {
-    return this.statement.iterate(...args) as unknown as Iterable<readonly unknown[]>
-  }
 }
 
 /** A connection with the statements that every transaction on it needs. */

@@ -52,7 +52,7 @@ export class Log {
   readonly #applier: Connection
   readonly #onWriter: LogStatements
   readonly #onApplier: LogStatements
-  readonly #between: Internal
+  readonly #one: Internal
   readonly #deleteAbove: Internal
   readonly #deleteThrough: Internal
   #state: LogState = {
@@ -75,9 +75,8 @@ export class Log {
       insert: applier.internal(`insert into _quorate_log ${COLUMNS}`),
       set: applier.internal(SET),
     }
-    this.#between = applier.internal(
-      `select idx, term, kind, at, checksum, body from _quorate_log
-       where idx between ? and ? order by idx`,
+    this.#one = applier.internal(
+      'select idx, term, kind, at, checksum, body from _quorate_log where idx = ?',
     )
     this.#deleteAbove = applier.internal('delete from _quorate_log where idx > ?')
     this.#deleteThrough = applier.internal('delete from _quorate_log where idx <= ?')
@@ -237,17 +236,20 @@ export class Log {
     return present(found, () => `members at ${index}`).members
   }
 
-  /** Entries from..to in order, each checked against its checksum. Throws LOG_CORRUPT. */
+  /**
+   * Entries from..to in order, each checked against its checksum. Each by a query of its own: one
+   * that is still being read would keep DDL in between from running. Throws LOG_CORRUPT.
+   */
   *entries(from: LogIndex, to: LogIndex): Generator<Entry, void, undefined> {
-    let expected = from
-    for (const row of this.#between.iterate(from, to)) {
+    for (let index = from; index <= to; index = next(index)) {
+      const row = this.#one.row(index)
+      if (row === undefined) {
+        throw new QuorateError('LOG_CORRUPT', `Entry ${index} is missing from the log.`)
+      }
       const entry = toEntry(row)
-      if (entry.index !== expected) throw missing(expected)
       checkEntry(entry)
       yield entry
-      expected = next(expected)
     }
-    if (expected <= to) throw missing(expected)
   }
 
   #readTerms(base: EntryId): readonly EntryId[] {
@@ -279,10 +281,6 @@ export class Log {
       members: decodeMembers(blob(body)),
     }))
   }
-}
-
-function missing(index: LogIndex): QuorateError {
-  return new QuorateError('LOG_CORRUPT', `Entry ${index} is missing from the log.`)
 }
 
 function blob(value: unknown): Uint8Array {

@@ -13,7 +13,7 @@ import { Cluster, problemsOf, rowsOf } from '../cluster.ts'
 import { type Content, disagreements, type Load, type Notes, SCHEMA, startLoad } from './load.ts'
 
 /** A node that was down for long then needs a snapshot, and one that was not does not. */
-const SHORT_LOG = ['--log-retain-entries', '1000', '--log-retain-bytes', String(1024 * 1024)]
+const SHORT_LOG = ['--log-retain-entries', '1000', '--log-retain-bytes', String(4 * 1024 * 1024)]
 /** Timeouts of the writers, ms: some outlast every failover, some give up and learn nothing. */
 const PATIENT = [8_000, 8_000, 8_000, 8_000]
 const HASTY = [150, 400]

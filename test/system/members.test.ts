@@ -1,7 +1,10 @@
 /** Members come, go, and hand the leadership over. */
 import { deepEqual, equal, ok } from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
-import { until } from '../../src/bench/child-node.ts'
+import { ChildNode, freePort, until } from '../../src/bench/child-node.ts'
 import { Cluster, quorate } from '../cluster.ts'
 
 async function roles(cluster: Cluster): Promise<Record<string, string>> {
@@ -65,6 +68,28 @@ test('a leader that is stopped hands over, and a restarted node finds its cluste
   await cluster.settled()
   equal((await old.status())?.members.length, 3)
   await cluster.verify()
+})
+
+test('three that start at once with the same command line found one cluster', async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'quorate-test-'))
+  const ports = [await freePort(), await freePort(), await freePort()]
+  const urls = ports.map((port) => `http://127.0.0.1:${port}`)
+  const nodes = ports.map((port, at) => {
+    const flags = ['--expect', '3']
+    return new ChildNode({ dir, name: 'abc'[at] ?? '', port, join: urls, flags })
+  })
+  t.after(async () => {
+    await Promise.all(nodes.map((node) => node.kill()))
+    rmSync(dir, { recursive: true, force: true })
+  })
+  for (const node of nodes) node.start()
+  await Promise.all(nodes.map((node) => node.ready()))
+  await until('all three vote', 10_000, async () => {
+    const all = await Promise.all(nodes.map((node) => node.status()))
+    return all.every((s) => s?.members.filter(({ role }) => role === 'voter').length === 3)
+  })
+  const clusters = await Promise.all(nodes.map(async (node) => (await node.status())?.cluster))
+  equal(new Set(clusters).size, 1)
 })
 
 test('a name that is taken is refused', async () => {

@@ -67,21 +67,26 @@ export function benchLines(report: BenchReport, paint: Paint): string[] {
     { title: 'tx/s', align: 'right' },
     { title: 'p50', align: 'right' },
     { title: 'p99', align: 'right' },
+    { title: 'answered once it is' },
   ] as const
+  const promise = guarantee(report)
   const rows = report.writes.map((rate) => [
     rate.mode,
     String(rate.clients),
     count(rate.tps),
     milliseconds(rate.p50Ms),
     milliseconds(rate.p99Ms),
+    promise,
   ])
   const { localReads, networkReads, memory, versions } = report
   const peaks = Object.entries(memory).map(([name, mib]) => `${name} ${mib ?? '?'} MiB`)
   return [
     ...tableLines(columns, rows, paint),
     '',
-    ...(localReads === null ? [] : [`local reads    ${count(localReads)} /s`]),
-    `network reads  ${count(networkReads)} /s`,
+    ...(localReads === null
+      ? []
+      : [`local reads    ${count(localReads)} /s  this replica as it is, in the application`]),
+    `network reads  ${count(networkReads)} /s  this replica as it is, 16 clients`,
     ...(peaks.length === 0 ? [] : [`peak memory    ${peaks.join(', ')}`]),
     '',
     paint(
@@ -91,4 +96,13 @@ export function benchLines(report: BenchReport, paint: Paint): string[] {
         report.processor,
     ),
   ]
+}
+
+/** What an answer to a write promised: without it a rate says nothing. */
+function guarantee({ ack, nodes }: BenchReport): string {
+  if (ack === 'local') return "on the leader's disk (local)"
+  if (ack === 'all') return `on the disks of all ${nodes} (all)`
+  if (ack === 'majority')
+    return `on the disks of ${Math.floor(nodes / 2) + 1} of ${nodes} (majority)`
+  return `on the disks of ${ack} of ${nodes}`
 }
