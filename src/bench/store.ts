@@ -1,16 +1,16 @@
 /**
  * How fast the store's core is, without threads, network and flushes: single-row upserts in batches
- * as a leader, then their entries applied as a follower. Run: node bench/store.ts [rows]
+ * as a leader, then their entries applied as a follower. Run: node src/bench/store.ts [rows]
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { toLogIndex, toTerm } from '../src/base/brand.ts'
-import { prngFromSeed } from '../src/base/prng.ts'
-import type { Entry } from '../src/model/entry.ts'
-import type { Program } from '../src/model/program.ts'
-import { Store } from '../src/store/store.ts'
-import type { StoreReply } from '../src/store/types.ts'
+import { toLogIndex, toTerm } from '../base/brand.ts'
+import { prngFromSeed } from '../base/prng.ts'
+import type { Entry } from '../model/entry.ts'
+import type { Program } from '../model/program.ts'
+import { Store } from '../store/store.ts'
+import type { StoreReply } from '../store/types.ts'
 
 const ROWS = Number(process.argv[2] ?? 200_000)
 const BATCH = 64
