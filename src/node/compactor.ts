@@ -1,6 +1,8 @@
 /** Decides how much of the log may go: what everybody holds, or what is beyond the caps. */
 import type { LogIndex } from '../base/brand.ts'
 import { toLogIndex } from '../base/brand.ts'
+import type { StoreCommand } from '../store/types.ts'
+import type { Context } from './context.ts'
 
 /** How many bytes the log holds after an index, from samples taken as it grew. */
 export class LogSize {
@@ -54,4 +56,48 @@ export function planCompaction(input: CompactionInput): LogIndex | null {
   if (waitForLagging) to = Math.min(to, ...input.held)
   if (input.keepAfter !== null && !tooLarge) to = Math.min(to, input.keepAfter)
   return to > base ? toLogIndex(to) : null
+}
+
+interface CompactorNeeds {
+  /** See CompactionInput. */
+  keepAfter(): LogIndex | null
+  /** Has the store do it; `done` is called when it has. */
+  submit(command: StoreCommand, done: () => void): void
+}
+
+/** Looks now and then whether the log is worth cutting, and has it cut. */
+export class Compactor {
+  readonly #context: Context
+  readonly #size: LogSize
+  readonly #needs: CompactorNeeds
+  #busy = false
+
+  constructor(context: Context, size: LogSize, needs: CompactorNeeds) {
+    this.#context = context
+    this.#size = size
+    this.#needs = needs
+  }
+
+  look(): void {
+    if (this.#busy) return
+    const { order, options } = this.#context
+    const to = planCompaction({
+      base: order.base.index,
+      last: order.last.index,
+      applied: order.applied,
+      commit: order.commit,
+      bytes: this.#size.after(order.base.index),
+      retainEntries: options.retainEntries,
+      retainBytes: options.retainBytes,
+      held: order.role === 'leader' ? [...order.progress.values()].map((peer) => peer.match) : [],
+      keepAfter: this.#needs.keepAfter(),
+    })
+    const term = to === null ? null : order.termAt(to)
+    if (to === null || term === null) return
+    this.#busy = true
+    this.#needs.submit({ kind: 'compact', ticket: order.nextTicket(), to }, () => {
+      this.#busy = false
+      this.#context.step({ kind: 'compacted', base: { index: to, term } })
+    })
+  }
 }

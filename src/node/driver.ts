@@ -26,7 +26,7 @@ import type { NodeReply, NodeRequest, SessionToken } from '../model/request.ts'
 import { encodeReply } from '../model/request-codec.ts'
 import type { StoreCommand, StoreReply, StoreState } from '../store/types.ts'
 import { Admin } from './admin.ts'
-import { LogSize, planCompaction } from './compactor.ts'
+import { Compactor, LogSize } from './compactor.ts'
 import type { Context, Counters, DriverOptions } from './context.ts'
 import { refusal } from './context.ts'
 import { enteredPorts } from './entered-ports.ts'
@@ -93,6 +93,7 @@ export class NodeDriver implements Context {
   readonly #receiver: SnapshotReceiver
   readonly #cache = new EntryCache(CACHE_BYTES)
   readonly #size = new LogSize()
+  readonly #compactor: Compactor
   readonly #links = new Set<NodeId>()
   #epoch = 0
   #ticks = 0
@@ -101,7 +102,6 @@ export class NodeDriver implements Context {
   #applying = false
   #appliedAt = Number.NEGATIVE_INFINITY
   #installing = false
-  #compacting = false
   #stopped = false
   #halted = false
   #depth = 0
@@ -147,6 +147,10 @@ export class NodeDriver implements Context {
     this.#admin = new Admin(this, this.#verifier)
     this.#sender = new SnapshotSender(this)
     this.#receiver = new SnapshotReceiver(this, (path, done) => this.#install(path, done))
+    this.#compactor = new Compactor(this, this.#size, {
+      keepAfter: () => this.#sender.keepAfter,
+      submit: (command, done) => this.#submit(command, done),
+    })
     this.ports.store.onFlushed((ticket) => this.step({ kind: 'flushed', ticket }))
     this.#enter(() => {
       this.#membersChanged()
@@ -168,7 +172,7 @@ export class NodeDriver implements Context {
       if (this.#ticks % CHORE_TICKS === 0) {
         this.waiting.expire(now)
         this.#writer.expire(now)
-        this.#compact()
+        if (!this.#installing && !this.#writer.streaming) this.#compactor.look()
       }
     })
   }
@@ -588,30 +592,6 @@ export class NodeDriver implements Context {
       this.#recall.start()
       this.emit('snapshot.installed', 'info', { index: reply.state.log.last.index })
       done(null)
-    })
-  }
-
-  #compact(): void {
-    const { order, options } = this
-    if (this.#compacting || this.#installing || this.#writer.streaming) return
-    const to = planCompaction({
-      base: order.base.index,
-      last: order.last.index,
-      applied: order.applied,
-      commit: order.commit,
-      bytes: this.#size.after(order.base.index),
-      retainEntries: options.retainEntries,
-      retainBytes: options.retainBytes,
-      held: order.role === 'leader' ? [...order.progress.values()].map((peer) => peer.match) : [],
-      keepAfter: this.#sender.keepAfter,
-    })
-    if (to === null) return
-    const term = order.termAt(to)
-    if (term === null) return
-    this.#compacting = true
-    this.#submit({ kind: 'compact', ticket: order.nextTicket(), to }, () => {
-      this.#compacting = false
-      this.step({ kind: 'compacted', base: { index: to, term } })
     })
   }
 }
