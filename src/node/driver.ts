@@ -6,11 +6,9 @@
 import { assert, unreachable } from '../base/assert.ts'
 import type { LogIndex, NodeId } from '../base/brand.ts'
 import type { ErrorData } from '../base/errors.ts'
-import { LIMITS } from '../base/limits.ts'
 import type { Prng } from '../base/prng.ts'
 import { LeaderOrder } from '../core/order/leader/leader-order.ts'
 import type {
-  AppendOrder,
   Effects,
   HardState,
   Input,
@@ -26,11 +24,11 @@ import type { NodeReply, NodeRequest, SessionToken } from '../model/request.ts'
 import { encodeReply } from '../model/request-codec.ts'
 import type { StoreCommand, StoreReply, StoreState } from '../store/types.ts'
 import { Admin } from './admin.ts'
+import { Appends } from './appends.ts'
 import { Compactor, LogSize } from './compactor.ts'
 import type { Context, Counters, DriverOptions } from './context.ts'
 import { refusal } from './context.ts'
 import { enteredPorts } from './entered-ports.ts'
-import { EntryCache } from './entry-cache.ts'
 import { Forwarder, readRequest } from './forwarder.ts'
 import type { NodeEvent, Ports } from './ports.ts'
 import { Reads } from './reads.ts'
@@ -41,7 +39,6 @@ import { WriteIdRecall, writeIdsOf } from './write-id-recall.ts'
 import { WriteIds } from './write-ids.ts'
 import { Writer } from './writer.ts'
 
-const CACHE_BYTES = 32 * 1024 * 1024
 const WRITE_IDS_MAX = 500_000
 /**
  * Under load a follower applies several entries in one go, which costs half as much as one by one;
@@ -91,7 +88,7 @@ export class NodeDriver implements Context {
   readonly #admin: Admin
   readonly #sender: SnapshotSender
   readonly #receiver: SnapshotReceiver
-  readonly #cache = new EntryCache(CACHE_BYTES)
+  readonly #appends: Appends
   readonly #size = new LogSize()
   readonly #compactor: Compactor
   readonly #links = new Set<NodeId>()
@@ -132,6 +129,7 @@ export class NodeDriver implements Context {
     const { self, heartbeatTicks, electionTicks } = options
     this.order = create({ self, heartbeatTicks, electionTicks }, prng, hardState, state.log)
     this.writeIds = new WriteIds(state.log.last.index, WRITE_IDS_MAX)
+    this.#appends = new Appends(this)
     this.#recall = new WriteIdRecall(this)
     this.#writer = new Writer(this)
     this.#reads = new Reads(this)
@@ -413,7 +411,7 @@ export class NodeDriver implements Context {
     if (effects.append.length > 0) this.#append(effects.append, effects.ticket)
     if (input.kind === 'executed' && input.entries.length > 0) this.#logged(input.entries)
     for (const { to, message } of effects.send) {
-      if (message.kind === 'append') this.#sendAppend(to, message)
+      if (message.kind === 'append') this.#appends.send(to, message)
       else this.ports.transport.send(to, message)
     }
     if (effects.changed) this.#changed()
@@ -454,14 +452,14 @@ export class NodeDriver implements Context {
 
   /** Entries are in the log, ours or the leader's. */
   #logged(entries: readonly Entry[]): void {
-    this.#cache.add(entries)
+    this.#appends.logged(entries)
     for (const entry of entries) this.#size.added(entry.index, entry.body.byteLength)
   }
 
   #truncate(to: LogIndex, ticket: number | null): void {
     assert(ticket !== null, () => 'truncate without a ticket')
     this.#epoch += 1
-    this.#cache.truncate(to)
+    this.#appends.truncate(to)
     this.writeIds.truncate(to)
     this.#verifier.truncate(to)
     this.waiting.truncate(to)
@@ -480,35 +478,6 @@ export class NodeDriver implements Context {
         last: reply.lost.last.index,
         file: reply.lost.file,
       })
-    })
-  }
-
-  /** Fills an append with its entries, from memory or else from the store. */
-  #sendAppend(to: NodeId, order: AppendOrder): void {
-    const { first, last, term, prev, commit, round } = order
-    const send = (entries: readonly Entry[]): void => {
-      const message = { kind: 'append', term, prev, entries, commit, round } as const
-      this.ports.transport.send(to, message)
-    }
-    if (last < first) {
-      send([])
-      return
-    }
-    const cached = this.#cache.slice(first, last, LIMITS.appendBytesMax)
-    if (cached !== null) {
-      send(cached)
-      return
-    }
-    const command = {
-      kind: 'read',
-      from: first,
-      to: last,
-      bytesMax: LIMITS.appendBytesMax,
-    } as const
-    this.ports.store.submit(command, (reply) => {
-      // Compacted or cut off meanwhile: the core finds out by the missing answer.
-      if (reply.kind !== 'entries' || reply.entries[0]?.index !== first) return
-      if (this.order.role === 'leader' && this.order.term === term) send(reply.entries)
     })
   }
 
@@ -583,7 +552,7 @@ export class NodeDriver implements Context {
       }
       assert(reply.kind === 'installed', () => `the store answered ${reply.kind} to install`)
       this.#epoch += 1
-      this.#cache.clear()
+      this.#appends.clear()
       this.writeIds.reset(reply.state.log.last.index)
       this.waiting.abandon()
       this.ports.reader.reopen()
