@@ -1,17 +1,19 @@
 /** `quorate snapshot`: a consistent copy of the database as a file of its own. */
-import { createWriteStream } from 'node:fs'
+import { createWriteStream, statSync } from 'node:fs'
 import { rename, rm } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { Command } from 'commander'
 import { QuorateError } from '../../base/errors.ts'
+import { makePlain } from '../../store/plain-file.ts'
 import { type CommonFlags, targetOf, withJson, withTarget } from '../common.ts'
 import { getStream } from '../node-client.ts'
 import { print, printJson } from '../output.ts'
 import { bytes } from '../terminal.ts'
 
 const HELP = `
-The copy is made while the node goes on, and is complete or not there at all.
+The copy is made while the node goes on, and is complete or not there at all. It is a plain SQLite
+file, without Quorate's own tables; `serve` on it founds a new cluster.
 
 Examples:
   quorate snapshot --output shop-copy.db
@@ -40,8 +42,9 @@ async function save(target: Parameters<typeof getStream>[0], output: string): Pr
     const file = createWriteStream(part, { flush: true })
     await pipeline(Readable.fromWeb(response.body), file)
     checkLength(response.headers.get('content-length'), file.bytesWritten)
+    makePlain(part)
     await rename(part, output)
-    return file.bytesWritten
+    return statSync(output).size
   } catch (error) {
     await rm(part, { force: true })
     if (error instanceof QuorateError) throw error
