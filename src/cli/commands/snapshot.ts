@@ -13,7 +13,7 @@ import { bytes } from '../terminal.ts'
 
 const HELP = `
 The copy is made while the node goes on, and is complete or not there at all. It is a plain SQLite
-file, without Quorate's own tables; `serve` on it founds a new cluster.
+file, without Quorate's own tables; a node started on it founds a new cluster.
 
 Examples:
   quorate snapshot --output shop-copy.db
