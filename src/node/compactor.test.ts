@@ -39,6 +39,8 @@ test('a lagging member is waited for, up to a cap', () => {
 
 test('a snapshot on its way keeps what comes after it', () => {
   equal(planCompaction(input({ keepAfter: at(300) })), 300)
+  equal(planCompaction(input({ keepAfter: at(300), bytes: 2_000_000 })), 300)
+  equal(planCompaction(input({ keepAfter: at(300), bytes: 20_000_000 })), 900)
 })
 
 test('the size of the log is known to within a sample', () => {

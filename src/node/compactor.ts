@@ -43,12 +43,16 @@ export interface CompactionInput {
 
 /** A lagging member is waited for up to this many times `retainEntries`; then it gets a snapshot. */
 const LAGGING_FACTOR = 4
+/** While a snapshot is on its way the log may have this many times `retainBytes`. */
+const TRANSFER_FACTOR = 16
 
 /** Returns the index through which the log may be dropped, or null if it is not worth it. */
 export function planCompaction(input: CompactionInput): LogIndex | null {
   const { base, last, retainEntries, retainBytes, bytes } = input
   const count = last - base
-  const tooLarge = bytes > retainBytes
+  // A transfer under way would be in vain if the log were cut behind it, again and again.
+  const cap = input.keepAfter === null ? retainBytes : retainBytes * TRANSFER_FACTOR
+  const tooLarge = bytes > cap
   if (count <= retainEntries * 1.25 && !tooLarge) return null
   const keep = tooLarge ? Math.min(retainEntries, Math.ceil(count / 2)) : retainEntries
   let to = Math.min(last - keep, input.applied, input.commit)
