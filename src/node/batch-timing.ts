@@ -12,9 +12,9 @@
  */
 
 /** How long a batch waits for callers to come back, ms. */
-export const LINGER_MS = 1
+export const LINGER_MS = 3
 /** A batch that is under way for longer is not waited for, ms. */
-export const ROUND_MS = 4
+export const ROUND_MS = 10
 /** Batches that start without waiting after one that waited in vain. */
 const PAUSE_BATCHES = 32
 /** Nearly all is good enough: a caller more or less must not cost a millisecond. */

@@ -362,6 +362,7 @@ export class NodeDriver implements Context {
 
   #forwarded(from: NodeId, id: number, body: Uint8Array): void {
     const done = (reply: NodeReply): void => {
+      if (this.order.role === 'leader') this.step({ kind: 'announce', peer: from })
       const message = { kind: 'forwardReply', id, body: encodeReply(reply) } as const
       this.ports.transport.send(from, message)
     }

@@ -16,6 +16,9 @@ function settled(): TestCluster {
   }
   cluster.beginWrite('a')
   cluster.settle()
+  // The followers learn at the next tick that it is committed.
+  cluster.tick('a')
+  cluster.settle()
   return cluster
 }
 

@@ -26,7 +26,7 @@ import { onChangeMembers } from './membership.ts'
 import { higher, lower } from './positions.ts'
 import type { Progress } from './progress.ts'
 import { onRead, onReadIndex, onReadIndexReply, tickReads } from './reads.ts'
-import { announceCommit, onAppendReply, onPeerLink, onSnapshotEnded } from './replication.ts'
+import { onAnnounce, onAppendReply, onPeerLink, onSnapshotEnded } from './replication.ts'
 import { becomeFollower, resetTimeout } from './roles.ts'
 import { RULES, type Rules } from './rules.ts'
 import { State, startCommit } from './state.ts'
@@ -186,6 +186,9 @@ export class LeaderOrder {
       case 'flushed':
         onFlushed(s, input.ticket)
         break
+      case 'announce':
+        onAnnounce(s, input.peer)
+        break
       case 'applied':
         onApplied(s, input.index)
         break
@@ -270,7 +273,6 @@ function onReply(
   if (s.lead === null || message.term !== s.term) return
   const advanced = onAppendReply(s, from, message)
   advance(s)
-  if (s.lead !== null) announceCommit(s)
   if (advanced && s.transfer?.to === from) advanceTransfer(s)
 }
 

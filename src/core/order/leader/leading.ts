@@ -30,6 +30,7 @@ export function tickLeader(s: State): void {
   }
   lead.ticksToHeartbeat -= 1
   if (lead.ticksToHeartbeat <= 0) broadcast(s)
+  announceCommit(s)
   promoteReady(s)
 }
 
@@ -44,7 +45,6 @@ export function onExecuted(s: State, ticket: Ticket, entries: readonly Entry[]):
     )
   }
   if (entries.length > 0) logged(s, ticket, entries)
-  else if (s.lead !== null) announceCommit(s)
   advanceTransfer(s)
 }
 
@@ -55,7 +55,6 @@ export function advance(s: State): void {
   // Entries of earlier terms are committed only along with one of our own (paper 5.4.2, figure 8).
   if (index > s.commit && s.rules.commitsByCount(s.log.idAt(index).term, s.term)) {
     s.commit = index
-    announceCommit(s)
     changeCommitted(s)
   }
   if (s.lead !== null) advanceReads(s)

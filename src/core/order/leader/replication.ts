@@ -50,15 +50,23 @@ export function replicate(s: State): void {
 }
 
 /**
- * Tells idle peers of a new commit index. Not while entries are being made, because these will
- * carry it: under load that saves every other message.
+ * Tells peers of a new commit index that no entry has told them. Once a tick and not at once: the
+ * next entries carry it, and under load a message of its own for each batch, with its answer, made
+ * up half of all messages.
  */
 export function announceCommit(s: State): void {
-  if (s.executing.length > 0) return
-  for (const [id, peer] of s.leading.progress) {
-    const idle = peer.state === 'replicate' && peer.flights.length === 0
-    if (idle && peer.told < s.commit) order(s, id, heartbeatPrev(s, peer))
-  }
+  for (const [id, peer] of s.leading.progress) announceTo(s, id, peer)
+}
+
+/** Tells one peer at once. */
+export function onAnnounce(s: State, id: NodeId): void {
+  const peer = s.lead?.progress.get(id)
+  if (peer !== undefined) announceTo(s, id, peer)
+}
+
+function announceTo(s: State, id: NodeId, peer: Progress): void {
+  if (peer.state !== 'replicate' || peer.told >= s.commit) return
+  order(s, id, heartbeatPrev(s, peer))
 }
 
 /** Lets go of peers that are members no more, with a last word that says so. */

@@ -51,6 +51,11 @@ export type Input =
   | { readonly kind: 'executed'; readonly ticket: Ticket; readonly entries: readonly Entry[] }
   /** Everything done under tickets up to and including this one is durable. */
   | { readonly kind: 'flushed'; readonly ticket: Ticket }
+  /**
+   * Leader: a peer is about to be given an answer whose position it must know to be committed, or
+   * its clients could not read their own writes there without waiting for the next tick.
+   */
+  | { readonly kind: 'announce'; readonly peer: NodeId }
   /** The store has applied committed entries through this index. */
   | { readonly kind: 'applied'; readonly index: LogIndex }
   /** The store dropped entries through `base`. */
