@@ -1,9 +1,7 @@
-/**
- * Answers on their way between threads. The answer to a small write is five nested objects, which
- * cost several microseconds to copy; as a few numbers in a list they cost a fraction.
- */
+/** Answers on their way to the application's thread, see model/small-write.ts. */
 import { assert } from '../base/assert.ts'
 import type { NodeReply } from '../model/request.ts'
+import { fromSmallWrite, toSmallWrite } from '../model/small-write.ts'
 
 /** Numbers of one answer in the list: id, changes, rowid (null: none), term, index. */
 const WIDTH = 5
@@ -38,23 +36,16 @@ export function eachReply(
 ): void {
   assert(written.length % WIDTH === 0, () => `${written.length} numbers of ${WIDTH} each`)
   for (let at = 0; at < written.length; at += WIDTH) {
-    const [id = 0, changes = 0, rowid, term = 0, index = 0] = written.slice(at, at + WIDTH)
-    const lastInsertRowid = rowid === null || rowid === undefined ? null : BigInt(rowid)
-    const ok = { columns: [], rows: [], changes: changes ?? 0, lastInsertRowid }
+    const [id, changes, rowid = null, term, index] = written.slice(at, at + WIDTH)
     const token = { cluster, term: term ?? 0, index: index ?? 0 }
-    const result = { steps: [{ ok }], autocommit: true }
+    const result = fromSmallWrite({ changes: changes ?? 0, rowid })
     give(id ?? 0, { kind: 'result', result, token, open: false })
   }
   for (const [id, reply] of others) give(id, reply)
 }
 
 function writtenOf(reply: NodeReply) {
-  if (reply.kind !== 'result' || reply.open || !reply.result.autocommit) return null
-  const [step, second] = reply.result.steps
-  if (second !== undefined || step === undefined || step === null || 'error' in step) return null
-  const { columns, changes, lastInsertRowid } = step.ok
-  if (columns.length > 0) return null
-  const rowid = lastInsertRowid === null ? null : Number(lastInsertRowid)
-  if (rowid !== null && !Number.isSafeInteger(rowid)) return null
-  return { changes, rowid, ...reply.token }
+  if (reply.kind !== 'result' || reply.open) return null
+  const write = toSmallWrite(reply.result)
+  return write === null ? null : { ...write, ...reply.token }
 }

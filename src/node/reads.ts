@@ -40,6 +40,10 @@ export class Reads {
   }
 
   start(job: ReadJob): void {
+    if (this.#context.order.last.index === 0) {
+      job.done(refusal('NOT_READY', 'This node has joined, and its first snapshot is on the way.'))
+      return
+    }
     const reason = this.#otherHistory(job.token)
     if (reason !== null && job.level !== 'local') job.done(refusal('OTHER_HISTORY', reason))
     else if (job.level === 'strong') this.#confirm(job)
