@@ -83,7 +83,13 @@ async function runCommand([program = '', ...args]: readonly string[]): Promise<b
 async function runTests(patterns: readonly string[], concurrency: number): Promise<boolean> {
   const files = globSync([...patterns], { cwd: ROOT }).sort()
   let passed = files.length > 0
-  const stream = run({ files: files.map((file) => join(ROOT, file)), concurrency, cwd: ROOT })
+  const stream = run({
+    // A test that hangs must not hang the whole: none takes a tenth of this.
+    timeout: 300_000,
+    files: files.map((file) => join(ROOT, file)),
+    concurrency,
+    cwd: ROOT,
+  })
   for await (const event of stream as AsyncIterable<TestEvent>) {
     if (event.type === 'test:fail') passed = false
     const isSummary = event.type === 'test:diagnostic' && tally(event)

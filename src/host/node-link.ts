@@ -53,6 +53,7 @@ export async function startNodeThread(options: NodeOptions): Promise<NodeLink> {
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
   const worker = new Worker(new URL(`./node-thread.${extension}`, import.meta.url), {
     workerData: options,
+    resourceLimits: { maxYoungGenerationSizeMb: 24 },
     name: `quorate ${options.name}`,
   })
   return new ThreadLink(worker).started()

@@ -16,6 +16,13 @@ const A = toNodeId('a:00000001')
 const B = toNodeId('b:00000002')
 const message = (term: number): PeerMessage => ({ kind: 'timeoutNow', term: toTerm(term) })
 
+/**
+ * Dials again soon. The side that should be dialed waits for ever unless a test says otherwise: on a
+ * busy machine a second link would replace the first in the middle of a test, and lose messages.
+ */
+const QUICK = { redialMinMs: 2, redialMaxMs: 10 }
+const IMPATIENT = { settings: { ...QUICK, patienceMs: 20 } }
+
 /** A transport with the HTTP server it needs, and what happened to it as events. */
 class Peer extends EventEmitter {
   readonly id: NodeId
@@ -43,7 +50,7 @@ class Peer extends EventEmitter {
       onEvent: ({ name, facts }) => {
         if (name === 'peer.refused') this.#tell('refused', String(facts['reason']))
       },
-      settings: { redialMinMs: 2, redialMaxMs: 10, patienceMs: 20 },
+      settings: { ...QUICK, patienceMs: 60_000 },
       ...options,
     })
     this.server = createServer()
@@ -139,7 +146,7 @@ test('a joiner that knows nobody is reached whichever id is smaller', async (t) 
     [A, B],
     [B, A],
   ] as const) {
-    const member = await peer(t, memberId)
+    const member = await peer(t, memberId, IMPATIENT)
     const joiner = await peer(t, joinerId, { cluster: null })
     const up = Promise.all([once(member, 'up'), once(joiner, 'up')])
     member.transport.setPeers([joiner])

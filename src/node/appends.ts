@@ -6,7 +6,7 @@ import type { Entry } from '../model/entry.ts'
 import type { Context } from './context.ts'
 import { EntryCache } from './entry-cache.ts'
 
-const CACHE_BYTES = 32 * 1024 * 1024
+const CACHE_BYTES = 8 * 1024 * 1024
 
 export class Appends {
   readonly #context: Context

@@ -85,7 +85,7 @@ export class FakeNode implements NodeService {
   }
 
   async snapshotStream(): Promise<Readable> {
-    return Readable.from([Buffer.from('SQLite format 3\0'), Buffer.alloc(84)])
+    return Readable.from([Buffer.from(this.db.serialize())])
   }
 
   /** Ends the open transaction, as a leader does that steps down. */
