@@ -110,12 +110,17 @@ export class Cluster implements AsyncDisposable {
     return await Promise.all(this.nodes.map((node) => (node.running ? node.status() : null)))
   }
 
-  /** Waits until every node runs, is ready, votes, and has applied what the leader committed. */
+  /**
+   * Waits until every node runs, is ready, votes, and has applied what was committed when they were
+   * last asked: under load, what is committed now is always a little ahead.
+   */
   async settled(timeoutMs = 20_000): Promise<void> {
     let last: readonly (NodeStatus | null)[] = []
+    let goal = Number.POSITIVE_INFINITY
     await until('all nodes are ready, vote and have caught up', timeoutMs, async () => {
+      const committed = goal
       last = await this.statuses()
-      const committed = Math.max(...last.map((status) => status?.log.committed ?? 0))
+      goal = Math.max(...last.map((status) => status?.log.committed ?? 0))
       return last.every(
         (status) =>
           status?.ready === true &&
