@@ -85,6 +85,7 @@ export class Caller {
 
   async #untilAnswered<T>(call: Call<T>, deadline: Deadline): Promise<T> {
     let mayHaveRun = false
+    let position: number | undefined
     for (let attempt = 0; ; attempt += 1) {
       const url = call.only ?? this.#nodes.choose(call.prefer)
       try {
@@ -95,11 +96,13 @@ export class Caller {
         if (deadline.aborted) throw this.#ended(call, deadline)
         const timedOut = error === deadline.signal.reason
         mayHaveRun ||= call.writes && (timedOut || mayStillRun(error))
+        if (error instanceof QuorateError) position = error.facts.position ?? position
         if (!timedOut && !isRetryable(error)) throw error
         this.#nodes.failed(url)
-        if (deadline.passed || call.only !== undefined) throw outcome(error, url, mayHaveRun)
+        if (deadline.passed || call.only !== undefined)
+          throw outcome(error, url, mayHaveRun, position)
         await deadline.wait(backoffMs(attempt))
-        if (deadline.passed) throw outcome(error, url, mayHaveRun)
+        if (deadline.passed) throw outcome(error, url, mayHaveRun, position)
       }
     }
   }
@@ -271,10 +274,17 @@ function mayStillRun(error: unknown): boolean {
 }
 
 /** What to tell the caller when no more can be tried. */
-function outcome(error: unknown, url: string, mayHaveRun: boolean): unknown {
+function outcome(
+  error: unknown,
+  url: string,
+  mayHaveRun: boolean,
+  position: number | undefined,
+): unknown {
   if (mayHaveRun) {
     if (error instanceof QuorateError && error.code === 'UNKNOWN_OUTCOME') return error
-    return new QuorateError('UNKNOWN_OUTCOME', `The write got no answer in time; last at ${url}.`)
+    const detail = `The write got no answer in time; last at ${url}.`
+    // An earlier attempt may have told where to look.
+    return new QuorateError('UNKNOWN_OUTCOME', detail, position === undefined ? {} : { position })
   }
   if (error instanceof ConnectionError) {
     return new QuorateError('UNREACHABLE', `No node answered; last ${url}: ${error.message}.`)
