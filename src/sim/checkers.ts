@@ -28,6 +28,8 @@ export interface View {
   readonly commit: number
   /** What the node itself believes: its store may still have to do what it ordered. */
   termAt(index: number): number | null
+  /** In force as the node knows: its store may have logged a change that it has not been told of. */
+  readonly members: Members
   readonly ledger: NodeLedger
 }
 
@@ -213,15 +215,15 @@ export class OrderChecker {
 
   /** An entry is committed for the first time: was that right? */
   #first(view: View, entry: Entry): void {
-    const { id, term, commit, ledger } = view
+    const { id, term, commit, ledger, members } = view
     const { index } = entry
     const top = ledger.termAt(commit)
     assert(
       top === term,
       () => `S6: ${id} commits through ${commit} of term ${top} by counting in term ${term}`,
     )
-    const holders = this.#holders(ledger.members, entry)
-    const voters = ledger.members.members.filter((member) => member.role === 'voter')
+    const holders = this.#holders(members, entry)
+    const voters = members.members.filter((member) => member.role === 'voter')
     assert(
       holders.length * 2 > voters.length,
       () =>

@@ -127,9 +127,9 @@ export class SimNode {
   get view(): View | null {
     if (this.#running === null) return null
     const { order } = this.#running.driver
-    const { role, term, commit } = order
+    const { role, term, commit, members } = order
     const termAt = (index: number) => order.termAt(toLogIndex(index))
-    return { id: this.id, role, term, commit, termAt, ledger: this.ledger }
+    return { id: this.id, role, term, commit, termAt, members, ledger: this.ledger }
   }
 
   request(request: NodeRequest, done: (reply: NodeReply) => void): void {
