@@ -76,11 +76,17 @@ test('a write at majority on a leader that is cut off is never acknowledged', as
   const old = await cluster.leader()
   await cut(cluster, old, true)
   const alone = only(cluster, old)
-  await rejects(alone.execute('insert into t values (1)'))
+  // Its outcome stays unknown: the node may still hold the call when the links heal, and then the
+  // new leader runs it. Until then nobody else may have it.
+  await rejects(alone.execute('insert into t values (1)'), { code: 'UNKNOWN_OUTCOME' })
   await newLeader(cluster, old)
+  const others = cluster.client(
+    {},
+    cluster.urls.filter((url) => url !== old.url),
+  )
+  deepEqual(await others.query('select * from t', [], { read: 'strong' }), [])
   await cut(cluster, old, false)
   await cluster.settled()
-  deepEqual(await db.query('select * from t', [], { read: 'strong' }), [])
   await cluster.verify()
 })
 
