@@ -1,8 +1,10 @@
-import { deepEqual, equal, ok } from 'node:assert/strict'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { deepEqual, equal, ok, throws } from 'node:assert/strict'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { ratesBetween } from './cluster-view.ts'
-import { explain, explanationLines } from './commands/explain.ts'
+import { explain, explainConfig, explanationLines, readOptions } from './commands/explain.ts'
 import { memberLines } from './commands/members.ts'
 import { resultLines } from './commands/sql.ts'
 import { statusLines } from './commands/status.ts'
@@ -57,6 +59,25 @@ test('an explanation names numbers, not generalities', () => {
   equal(explanation.survives, 1)
   equal(explanation.survivesNow, 0)
   golden('explain', explanationLines(explanation, plain))
+})
+
+test('a configuration is explained without asking anybody', () => {
+  const urls = ['a', 'b', 'c'].map((host) => `http://${host}:7001`)
+  const folder = mkdtempSync(join(tmpdir(), 'quorate-explain-'))
+  const file = join(folder, 'quorate.yaml')
+  try {
+    writeFileSync(file, `join: [${urls.join(', ')}]\nexpect: 3\nack: all\n`)
+    const explanation = explainConfig(readOptions(file))
+    deepEqual(explanation.voters, urls)
+    equal(explanation.survives, 1)
+    ok(explanation.promises.some((line) => line.includes('at ack all')))
+    writeFileSync(file, 'name: b\njoin: http://a:7001\n')
+    throws(() => explainConfig(readOptions(file)), { code: 'BAD_CONFIG' })
+    writeFileSync(file, 'name: b\n')
+    equal(explainConfig(readOptions(file)).survives, 0)
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
 })
 
 test('verify shows which replica differs, and where', () => {

@@ -1,14 +1,20 @@
 /** `quorate explain`: what this cluster promises, survives and stops at, in sentences. */
-import type { Command } from 'commander'
-import type { MemberStatus, NodeStatus } from '../../model/status.ts'
+import { type Command, Option } from 'commander'
+import { QuorateError } from '../../base/errors.ts'
+import type { NodeStatus } from '../../model/status.ts'
 import { type CommonFlags, targetOf, withJson, withTarget } from '../common.ts'
 import { getJson } from '../node-client.ts'
+import { mergeOptions, type ServeOptions } from '../options.ts'
 import { print, printJson } from '../output.ts'
 import { counted, type Paint, paintFor } from '../terminal.ts'
+import { readConfig } from './serve.ts'
 
 const HELP = `
-Example:
-  quorate explain --url http://10.0.0.1:7001`
+With --config it reads the configuration file of a node and asks nobody.
+
+Examples:
+  quorate explain --url http://10.0.0.1:7001
+  quorate explain --config quorate.yaml`
 
 export interface Explanation {
   readonly strategy: 'leader'
@@ -30,9 +36,13 @@ export function registerExplain(root: Command): void {
     .summary('what this cluster promises and survives')
     .description('Says what this cluster promises, what it survives and what stops it.')
   withJson(withTarget(command))
+    .addOption(new Option('--config <path>', 'explain this configuration file instead'))
     .addHelpText('after', HELP)
-    .action(async (flags: CommonFlags) => {
-      const explanation = explain(await getJson<NodeStatus>(targetOf(flags), '/status'))
+    .action(async (flags: CommonFlags & { readonly config?: string }) => {
+      const explanation =
+        flags.config === undefined
+          ? explain(await getJson<NodeStatus>(targetOf(flags), '/status'))
+          : explainConfig(readOptions(flags.config))
       if (flags.json) printJson(explanation)
       else print(...explanationLines(explanation, paintFor(process.stdout)))
     })
@@ -53,9 +63,46 @@ export function explain(status: NodeStatus): Explanation {
     survives,
     survivesNow: up - majority,
     promises: promises(majority, voters.length),
-    stops: stops(majority, voters.length, learners),
+    stops: stops(majority, voters.length, learners.length),
     advice: advice(voters.length, up, majority),
   }
+}
+
+/**
+ * Reads the promises off a node's configuration, as the cluster that it founds will keep them.
+ * Throws BAD_CONFIG if what it joins can't be told from the file.
+ */
+export function explainConfig(options: ServeOptions): Explanation {
+  const { name, join, expect } = options
+  if (join.length > 0 && expect === null) {
+    const detail =
+      `The node joins a cluster that exists: ask one of its nodes, with --url ${join.join(',')}. ` +
+      'A file tells the whole only with expect, or without join.'
+    throw new QuorateError('BAD_CONFIG', detail)
+  }
+  const count = expect ?? 1
+  const voters = join.length === count ? join : [name, ...join].slice(0, count)
+  const majority = Math.floor(count / 2) + 1
+  return {
+    strategy: 'leader',
+    voters,
+    learners: [],
+    majority,
+    survives: count - majority,
+    survivesNow: count - majority,
+    promises: [
+      ...promises(majority, count),
+      `A write that names no level is answered at ack ${options.ack}, a read at ${options.read}.`,
+    ],
+    stops: stops(majority, count, 0),
+    advice: advice(count, count, majority),
+  }
+}
+
+/** File and name say nothing about promises: a file that is shared by all nodes leaves them out. */
+export function readOptions(config: string): ServeOptions {
+  const unsaid = { file: { value: config, source: '' }, name: { value: 'this node', source: '' } }
+  return mergeOptions(unsaid, readConfig(config))
 }
 
 function promises(majority: number, voters: number): string[] {
@@ -71,13 +118,13 @@ function promises(majority: number, voters: number): string[] {
   ]
 }
 
-function stops(majority: number, voters: number, learners: readonly MemberStatus[]): string[] {
+function stops(majority: number, voters: number, learners: number): string[] {
   const list = [
     `Fewer than ${counted(majority, 'voter')} up and connected: writes and strong reads wait, ` +
       'then fail with NO_LEADER; local reads go on.',
     `One of the ${counted(voters, 'voter')} down: writes at ack all wait and are then unknown.`,
   ]
-  if (learners.length > 0) list.push('Learners stop nothing and count for no majority.')
+  if (learners > 0) list.push('Learners stop nothing and count for no majority.')
   return list
 }
 

@@ -75,7 +75,8 @@ function uncapitalised(text: string): string {
   return /^[A-Z][a-z]/.test(text) ? text.charAt(0).toLowerCase() + text.slice(1) : text
 }
 
-function readConfig(path: string): Layer {
+/** Throws BAD_CONFIG: no such file, or not what a configuration is. */
+export function readConfig(path: string): Layer {
   if (!existsSync(path)) throw new QuorateError('BAD_CONFIG', `${path} does not exist.`)
   let content: unknown
   try {
