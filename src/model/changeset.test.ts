@@ -159,10 +159,18 @@ test('an update tells the key, the old and the new values, and nothing of other 
         table: 'plain',
         op: 'update',
         keyColumns: [0],
+        byRowid: false,
         before: [1n, undefined, 'b', 1.5, undefined],
         after: [undefined, undefined, null, 2, undefined],
       },
-      { table: 'parent', op: 'insert', keyColumns: [0], before: null, after: [9n, 'p'] },
+      {
+        table: 'parent',
+        op: 'insert',
+        keyColumns: [0],
+        byRowid: false,
+        before: null,
+        after: [9n, 'p'],
+      },
     ],
   )
   deepEqual(changesetTables(bytes), ['plain', 'parent'])

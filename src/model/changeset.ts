@@ -9,20 +9,30 @@
  * Bytes come from disk and peers, so what is malformed is LOG_CORRUPT, never an assertion.
  */
 import { QuorateError } from '../base/errors.ts'
+import { concatenate } from './changeset-bytes.ts'
+import { exactText, type RawText } from './exact-value.ts'
 import type { Value } from './program.ts'
 
 export type RowOp = 'insert' | 'update' | 'delete'
 
-/** One row that changed. */
-export interface RowChange {
+/**
+ * In a table's header, among the places of the key's columns from 1: the first column is the rowid.
+ * SQLite knows no such sections; they are in operations of kind `rows` (see entry.ts).
+ */
+export const ROWID_PLACE = 0xff
+
+/** One row that changed. `T` is what texts are read as. */
+export interface RowChange<T = string> {
   readonly table: string
   readonly op: RowOp
+  /** The first value is the rowid, and the table's columns come after it. */
+  readonly byRowid: boolean
   /** Which columns are the PRIMARY KEY, by position in the table, ascending. */
   readonly keyColumns: readonly number[]
   /** Values before, by column; null for an insert. Undefined: an update left it as it was. */
-  readonly before: readonly (Value | undefined)[] | null
+  readonly before: readonly (Value | T | undefined)[] | null
   /** Values after, by column; null for a delete. Undefined: as before (always so for the key). */
-  readonly after: readonly (Value | undefined)[] | null
+  readonly after: readonly (Value | T | undefined)[] | null
 }
 
 const TABLE = 0x54
@@ -225,7 +235,13 @@ export function changesetTables(bytes: Uint8Array): readonly string[] {
   return [...names]
 }
 
-function readValue(cursor: Cursor, view: DataView): Value | undefined {
+type DecodeText<T> = (bytes: Uint8Array) => T
+
+function readValue<T>(
+  cursor: Cursor,
+  view: DataView,
+  decode: DecodeText<T>,
+): Value | T | undefined {
   const start = cursor.at
   const type = cursor.bytes[start]
   skipValue(cursor)
@@ -240,16 +256,20 @@ function readValue(cursor: Cursor, view: DataView): Value | undefined {
       body.at = start + 1
       readVarint(body)
       const content = cursor.bytes.subarray(body.at, cursor.at)
-      return type === TEXT ? utf8.decode(content) : content.slice()
+      return type === TEXT ? decode(content) : content.slice()
     }
     default:
       return type === NULL ? null : undefined
   }
 }
 
-function readRecord(cursor: Cursor, view: DataView): (Value | undefined)[] {
-  const values: (Value | undefined)[] = []
-  for (let i = 0; i < cursor.columns; i += 1) values.push(readValue(cursor, view))
+function readRecord<T>(
+  cursor: Cursor,
+  view: DataView,
+  decode: DecodeText<T>,
+): (Value | T | undefined)[] {
+  const values: (Value | T | undefined)[] = []
+  for (let i = 0; i < cursor.columns; i += 1) values.push(readValue(cursor, view, decode))
   return values
 }
 
@@ -262,30 +282,75 @@ function keyColumns(cursor: Cursor): number[] {
 }
 
 /**
- * The changed rows, in the order of the changeset. Made for display, replay and conflicts, not for
- * the common path. Text that is not UTF-8 reads with replacement characters.
+ * The changed rows, in the order of the changeset. Made for display, replay and conflicts. Text
+ * that is not UTF-8 reads with replacement characters.
  *
  * Throws LOG_CORRUPT when it comes to bytes that are not a changeset.
  */
-export function* readChangeset(bytes: Uint8Array): Generator<RowChange, void, undefined> {
+export function readChangeset(bytes: Uint8Array): Generator<RowChange, void, undefined> {
+  return readRows(bytes, (text) => utf8.decode(text))
+}
+
+/** As readChangeset, with nothing lost. */
+export function readExactly(
+  bytes: Uint8Array,
+): Generator<RowChange<string | RawText>, void, undefined> {
+  return readRows(bytes, exactText)
+}
+
+function* readRows<T>(
+  bytes: Uint8Array,
+  decode: DecodeText<T>,
+): Generator<RowChange<T>, void, undefined> {
   const cursor = startOf(bytes)
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   let table = ''
   let keys: readonly number[] = []
+  let byRowid = false
   let seen = -1
   for (let op = nextChange(cursor); op !== 0; op = nextChange(cursor)) {
     if (cursor.name !== seen) {
       table = tableName(cursor)
       keys = keyColumns(cursor)
+      byRowid = bytes[cursor.flags] === ROWID_PLACE
       seen = cursor.name
     }
-    const first = readRecord(cursor, view)
-    if (op === INSERT) yield { table, op: 'insert', keyColumns: keys, before: null, after: first }
-    else if (op === DELETE) {
-      yield { table, op: 'delete', keyColumns: keys, before: first, after: null }
-    } else {
-      const after = readRecord(cursor, view)
-      yield { table, op: 'update', keyColumns: keys, before: first, after }
+    const common = { table, keyColumns: keys, byRowid }
+    const first = readRecord(cursor, view, decode)
+    if (op === INSERT) yield { ...common, op: 'insert', before: null, after: first }
+    else if (op === DELETE) yield { ...common, op: 'delete', before: first, after: null }
+    else {
+      const after = readRecord(cursor, view, decode)
+      yield { ...common, op: 'update', before: first, after }
     }
   }
+}
+
+/**
+ * The changeset without the sections of some tables.
+ *
+ * @param tables names as the schema has them
+ *
+ * Throws LOG_CORRUPT if the bytes are not a changeset.
+ */
+export function withoutTables(bytes: Uint8Array, tables: ReadonlySet<string>): Uint8Array {
+  const kept: Uint8Array[] = []
+  const cursor = startOf(bytes)
+  let seen = -1
+  let keeps = false
+  let start = 0
+  for (let op = nextChange(cursor); op !== 0; op = nextChange(cursor)) {
+    if (cursor.name !== seen) {
+      // Two bytes of the record are behind the cursor already; the header is before them.
+      const header = cursor.flags - (cursor.columns < 128 ? 2 : 3)
+      if (keeps) kept.push(bytes.subarray(start, header))
+      start = header
+      keeps = !tables.has(tableName(cursor))
+      seen = cursor.name
+    }
+    skipRecord(cursor)
+    if (op === UPDATE) skipRecord(cursor)
+  }
+  if (keeps) kept.push(bytes.subarray(start))
+  return concatenate(kept)
 }

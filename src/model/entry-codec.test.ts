@@ -54,7 +54,7 @@ const write = record({
   result: record({ steps: fc.array(step, { maxLength: 3 }), autocommit: fc.boolean() }),
 })
 const operation = fc.oneof(
-  record({ kind: fc.constant('changeset' as const), bytes }),
+  record({ kind: fc.constantFrom('changeset' as const, 'rows' as const), bytes }),
   record({ kind: fc.constant('ddl' as const), sql: fc.string() }),
   record({
     kind: fc.constant('sequence' as const),

@@ -28,7 +28,7 @@ import type {
 /** First byte of a body; a later layout counts up. */
 const LAYOUT = 1
 
-const OPERATION = { changeset: 1, ddl: 2, sequence: 3, pragma: 4 } as const
+const OPERATION = { changeset: 1, ddl: 2, sequence: 3, pragma: 4, rows: 5 } as const
 const PRAGMAS = ['user_version', 'application_id'] as const
 const VALUE = { null: 0, integer: 1, real: 2, text: 3, blob: 4 } as const
 const STEP = { skipped: 0, ok: 1, error: 2 } as const
@@ -273,6 +273,7 @@ function putOperation(operation: Operation): void {
   writer.byte(OPERATION[operation.kind])
   switch (operation.kind) {
     case 'changeset':
+    case 'rows':
       writer.bytes(operation.bytes)
       break
     case 'ddl':
@@ -299,6 +300,8 @@ function getOperation(reader: ByteReader): Operation {
   switch (tag) {
     case OPERATION.changeset:
       return { kind: 'changeset', bytes: reader.bytes() }
+    case OPERATION.rows:
+      return { kind: 'rows', bytes: reader.bytes() }
     case OPERATION.ddl:
       return { kind: 'ddl', sql: reader.text() }
     case OPERATION.sequence:

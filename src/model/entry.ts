@@ -32,6 +32,12 @@ export interface Entry extends EntryId {
 export type Operation =
   /** SQLite's changeset (not patchset: old values are what makes it invertible). */
   | { readonly kind: 'changeset'; readonly bytes: Uint8Array }
+  /**
+   * Rows of tables that a changeset can't carry (store/row-tables.ts), in its format; where rows
+   * are named by rowid, that is the first column. A DELETE with the key alone only makes room: the
+   * row need not exist.
+   */
+  | { readonly kind: 'rows'; readonly bytes: Uint8Array }
   | { readonly kind: 'ddl'; readonly sql: string }
   /** Rows of sqlite_sequence that changed: the session extension does not capture them. */
   | {

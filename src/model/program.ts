@@ -53,6 +53,13 @@ export interface Program {
   readonly atomic: boolean
   readonly steps: readonly Step[]
   readonly id?: WriteId
+  /** Of the rows that it may read, all steps together; default LIMITS.resultBytesMax. */
+  readonly resultBytesMax?: number
+  /**
+   * Nothing is run, and conditions and arguments count for nothing: each result has the columns that
+   * the statement would return, and `readOnly`. A program of reads, whatever is in it.
+   */
+  readonly describe?: true
 }
 
 export interface Column {
@@ -68,6 +75,8 @@ export interface StatementResult {
   readonly changes: number
   /** Of an INSERT; null otherwise. */
   readonly lastInsertRowid: bigint | null
+  /** Only of a described statement: it writes nothing, as sqlite3_stmt_readonly says. */
+  readonly readOnly?: boolean
 }
 
 /** null: skipped by its condition. */

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { QuorateError } from '../base/errors.ts'
 import type { Condition, Program, StepResult, Value } from './program.ts'
-import type { NodeReply, NodeRequest } from './request.ts'
+import type { NodeReply, TravellingRequest } from './request.ts'
 import { decodeReply, decodeRequest, encodeReply, encodeRequest } from './request-codec.ts'
 
 const RUNS = { seed: 42, numRuns: 300 }
@@ -40,8 +40,9 @@ const program: fc.Arbitrary<Program> = fc
     named,
     later: fc.array(condition, { maxLength: 3 }),
     id: fc.option(fc.record({ session: fc.string(), number: fc.nat(), since: fc.nat() })),
+    resultBytesMax: fc.option(fc.nat()),
   })
-  .map(({ atomic, args, named, later, id }) => ({
+  .map(({ atomic, args, named, later, id, resultBytesMax }) => ({
     atomic,
     steps: [
       { statement: { sql: 'INSERT …', args } },
@@ -51,10 +52,11 @@ const program: fc.Arbitrary<Program> = fc
       })),
     ],
     ...(id === null ? {} : { id }),
+    ...(resultBytesMax === null ? {} : { resultBytesMax }),
   }))
 
-const request: fc.Arbitrary<NodeRequest> = program.chain((program) =>
-  fc.constantFrom<NodeRequest>(
+const request: fc.Arbitrary<TravellingRequest> = program.chain((program) =>
+  fc.constantFrom<TravellingRequest>(
     { kind: 'write', program, ack: 'majority', timeoutMs: 1000 },
     { kind: 'write', program, ack: 2, timeoutMs: 0.5 },
     { kind: 'read', program, level: 'strong', token: null, timeoutMs: 1 },
@@ -70,7 +72,7 @@ const request: fc.Arbitrary<NodeRequest> = program.chain((program) =>
   ),
 )
 
-const ADMIN: readonly NodeRequest[] = [
+const ADMIN: readonly TravellingRequest[] = [
   { kind: 'join', id: 'd:1', name: 'd', url: 'http://d', role: 'voter', priority: 1 } as const,
   { kind: 'remove', name: 'a' } as const,
   { kind: 'promote', name: 'a' } as const,

@@ -18,7 +18,13 @@ import type {
   Value,
   WriteId,
 } from './program.ts'
-import type { AckLevel, AdminCommand, NodeReply, NodeRequest, SessionToken } from './request.ts'
+import type {
+  AckLevel,
+  AdminCommand,
+  NodeReply,
+  SessionToken,
+  TravellingRequest,
+} from './request.ts'
 import { READ_LEVELS } from './request.ts'
 import { decodeInteger, decodeValue, encodeValue } from './value-codec.ts'
 
@@ -32,7 +38,7 @@ type Fields = Readonly<Record<string, unknown>>
 const encoder = new TextEncoder()
 const decoder = new TextDecoder('utf-8', { fatal: true })
 
-export function encodeRequest(request: NodeRequest): Uint8Array {
+export function encodeRequest(request: TravellingRequest): Uint8Array {
   if (request.kind === 'admin' || request.program === null) return toBytes(request)
   return toBytes({ ...request, program: programToJson(request.program) })
 }
@@ -80,19 +86,20 @@ function resultToJson(result: ProgramResult): object {
 
 function stepToJson(step: StepResult): object | null {
   if (step === null || 'error' in step) return step
-  const { columns, rows, changes, lastInsertRowid } = step.ok
+  const { columns, rows, changes, lastInsertRowid, readOnly } = step.ok
   return {
     ok: {
       columns: columns.map(({ name, decltype }) => [name, decltype]),
       rows: rows.map((row) => row.map(encodeValue)),
       changes,
       lastInsertRowid: lastInsertRowid === null ? null : String(lastInsertRowid),
+      readOnly,
     },
   }
 }
 
 /** Throws BAD_REQUEST for anything that is not a request. */
-export function decodeRequest(bytes: Uint8Array): NodeRequest {
+export function decodeRequest(bytes: Uint8Array): TravellingRequest {
   const json = fields(fromBytes(bytes, 'request'), 'request')
   const timeoutMs = duration(json['timeoutMs'])
   const kind = json['kind']
@@ -158,12 +165,17 @@ function fromBytes(bytes: Uint8Array, what: string): unknown {
 }
 
 function program(value: unknown): Program {
-  const { atomic, steps, id } = fields(value, 'program')
+  const { atomic, steps, id, resultBytesMax, describe } = fields(value, 'program')
   const common = {
     atomic: flag(atomic, 'program.atomic'),
     steps: list(steps, 'program.steps').map(step),
   }
-  return id === undefined ? common : { ...common, id: writeId(id) }
+  return {
+    ...common,
+    ...(id === undefined ? {} : { id: writeId(id) }),
+    ...(resultBytesMax === undefined ? {} : { resultBytesMax: whole(resultBytesMax, 'bytes') }),
+    ...(describe === true ? { describe } : {}),
+  }
 }
 
 function writeId(value: unknown): WriteId {
@@ -291,8 +303,10 @@ function stepResult(value: unknown): StepResult {
   return { ok: statementResult(fields(json['ok'], 'ok')) }
 }
 
-function statementResult({ columns, rows, changes, lastInsertRowid }: Fields): StatementResult {
+function statementResult(json: Fields): StatementResult {
+  const { columns, rows, changes, lastInsertRowid, readOnly } = json
   return {
+    ...(readOnly === undefined ? {} : { readOnly: flag(readOnly, 'readOnly') }),
     columns: list(columns, 'columns').map(column),
     rows: list(rows, 'rows').map((row) => list(row, 'row').map(decodeValue)),
     changes: whole(changes, 'changes'),

@@ -1,5 +1,5 @@
 import type { ErrorData } from '../base/errors.ts'
-import type { Program, ProgramResult } from './program.ts'
+import type { Column, Program, ProgramResult, Value } from './program.ts'
 
 /** How far a write must have come before its caller is answered; a number counts voters. */
 export type AckLevel = 'local' | 'majority' | 'all' | number
@@ -15,7 +15,10 @@ export interface SessionToken {
 }
 
 /** What a node can be asked for by a client, an embedded application or a fellow node. */
-export type NodeRequest =
+export type NodeRequest = TravellingRequest | CursorRequest
+
+/** Requests that another node may be asked for. */
+export type TravellingRequest =
   /** Run at the leader; forwarded there if need be. */
   | {
       readonly kind: 'write'
@@ -51,6 +54,67 @@ export type NodeRequest =
     }
   | { readonly kind: 'admin'; readonly command: AdminCommand; readonly timeoutMs: number }
 
+/**
+ * Rows pulled piece by piece from one snapshot of this replica, so that a result may be of any size:
+ * `cursor`, then `fetch` until the reply's `cursor` is null or `done` is true. Never forwarded: a
+ * cursor is a connection of this process, and its name means nothing elsewhere.
+ *
+ * One request on a cursor at a time. A cursor that is not fetched from for LIMITS.cursorIdleMs is
+ * closed, because it keeps SQLite's WAL from being used anew; after that, and after a restart of
+ * the reading thread, `fetch` is answered with CURSOR_CLOSED. Whoever stops early says closeCursor.
+ */
+export type CursorRequest =
+  /**
+   * Begins a program of reads. The reply is `chunk` with what fits into it; a small result is
+   * whole in this first reply and leaves no cursor behind. `writeNeeded` if it is not a read.
+   * Levels and token as with `read`; what the first chunk saw is safe, so all later ones are.
+   * A chunk may hold fewer rows than fit, or none, if rows are slow to find: `done` tells the end.
+   */
+  | {
+      readonly kind: 'cursor'
+      readonly program: Program
+      readonly level: ReadLevel
+      readonly token: SessionToken | null
+      /** About how much a chunk may hold, LIMITS.chunkBytesMax at most; at least one row goes. */
+      readonly chunkBytes: number
+      /**
+       * Keep the snapshot for the next program, until COMMIT or ROLLBACK runs: a transaction that
+       * only reads. What writes in it is an error of its step.
+       */
+      readonly keep: boolean
+      /** For each request: until its chunk must be there, ms. */
+      readonly timeoutMs: number
+    }
+  /**
+   * The next chunk. With a program (only on a kept cursor) it begins that one, in the same snapshot,
+   * and forgets what is left of the one before.
+   */
+  | {
+      readonly kind: 'fetch'
+      readonly cursor: string
+      readonly program: Program | null
+      readonly chunkBytes: number
+      readonly timeoutMs: number
+    }
+  /** Answered with `closed`, also if there is no such cursor. */
+  | { readonly kind: 'closeCursor'; readonly cursor: string; readonly timeoutMs: number }
+
+/** Tells the requests that only this process can answer. */
+export function isCursorRequest(request: NodeRequest): request is CursorRequest {
+  const { kind } = request
+  return kind === 'cursor' || kind === 'fetch' || kind === 'closeCursor'
+}
+
+/** What happens while a program is read through a cursor, in order. A skipped step is not told. */
+export type CursorEntry =
+  | { readonly kind: 'begin'; readonly step: number; readonly columns: readonly Column[] }
+  /** Of the step that began last; never empty. */
+  | { readonly kind: 'rows'; readonly rows: readonly (readonly Value[])[] }
+  /** The step succeeded. */
+  | { readonly kind: 'end'; readonly step: number }
+  /** The step failed: instead of `begin`, or after it and some rows. */
+  | { readonly kind: 'error'; readonly step: number; readonly error: ErrorData }
+
 export type AdminCommand =
   | {
       readonly kind: 'join'
@@ -80,5 +144,17 @@ export type NodeReply =
     }
   /** The read turned out to be a write: nothing was run. */
   | { readonly kind: 'writeNeeded' }
+  | {
+      readonly kind: 'chunk'
+      readonly entries: readonly CursorEntry[]
+      /** The program has ended. */
+      readonly done: boolean
+      /** For the next `fetch`; null: there is nothing more, and nothing to close. */
+      readonly cursor: string | null
+      /** A position that covers what the snapshot holds. */
+      readonly token: SessionToken
+    }
+  /** To `closeCursor`. */
+  | { readonly kind: 'closed' }
   | { readonly kind: 'admin'; readonly value: unknown }
   | { readonly kind: 'error'; readonly error: ErrorData }

@@ -15,8 +15,8 @@ export function toSmallWrite(result: ProgramResult): SmallWrite | null {
   const [step, second] = result.steps
   if (!result.autocommit || second !== undefined) return null
   if (step === undefined || step === null || 'error' in step) return null
-  const { columns, changes, lastInsertRowid } = step.ok
-  if (columns.length > 0) return null
+  const { columns, changes, lastInsertRowid, readOnly } = step.ok
+  if (columns.length > 0 || readOnly !== undefined) return null
   const rowid = lastInsertRowid === null ? null : Number(lastInsertRowid)
   return rowid === null || Number.isSafeInteger(rowid) ? { changes, rowid } : null
 }

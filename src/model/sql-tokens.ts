@@ -94,8 +94,19 @@ export function identifier(token: Token | undefined): string {
 
 /** The first keyword of a statement in capitals; '' if it has none. */
 export function firstKeyword(sql: string): string {
+  // Nearly all begin with it, and this is asked several times on the way of each.
+  let letters = 0
+  while (isLetter(sql.charCodeAt(letters))) letters += 1
+  if (letters > 0 && /[\s;(]/.test(sql.charAt(letters) || ';')) {
+    return sql.slice(0, letters).toUpperCase()
+  }
   const first = tokenize(sql).next().value
   return first === undefined ? '' : keyword(first)
+}
+
+function isLetter(code: number): boolean {
+  const lower = code | 0x20
+  return lower >= 0x61 && lower <= 0x7a
 }
 
 /**

@@ -16,11 +16,12 @@ import { assert } from '../base/assert.ts'
 import { type LogIndex, next } from '../base/brand.ts'
 import { QuorateError } from '../base/errors.ts'
 import { invertChangeset } from '../model/changeset.ts'
-import { concatenate, deletesFirst, withoutKeyUpdates } from '../model/changeset-bytes.ts'
+import { concatenate } from '../model/changeset-bytes.ts'
 import type { Entry, Operation } from '../model/entry.ts'
 import { decodeBatch } from '../model/entry-codec.ts'
 import type { Connection, Connections } from './connections.ts'
 import type { Log } from './log.ts'
+import { RowApplier, RowMisfit } from './row-apply.ts'
 
 /** One `apply` command goes on until it has done this much: without a clock, counted. */
 const SLICE_BYTES = 8 * 1024 * 1024
@@ -38,11 +39,14 @@ interface Waiting {
 export class Applier {
   readonly #connections: Connections
   readonly #applier: Connection
+  readonly #rows: RowApplier
   readonly #log: Log
   readonly #beforeDdl: () => void
   /** The schema version at which triggers were hidden; null if they may be visible. */
   #hiddenAt: number | null = null
   #waiting: Waiting[] = []
+  /** Rows that wait. No table has rows both here and in changesets, so that their order is free. */
+  #waitingRows: Waiting[] = []
   /** What waits to be set in sqlite_sequence. */
   readonly #sequences = new Map<string, bigint | null>()
 
@@ -51,6 +55,7 @@ export class Applier {
     this.#beforeDdl = beforeDdl
     this.#connections = connections
     this.#applier = connections.applier
+    this.#rows = new RowApplier(connections.applier)
     this.#log = log
   }
 
@@ -114,7 +119,9 @@ export class Applier {
     } catch (cause) {
       // The rollback may have brought the real schema back.
       this.#hiddenAt = null
+      this.#rows.forget()
       this.#waiting = []
+      this.#waitingRows = []
       this.#sequences.clear()
       if (!(cause instanceof Misfit)) throw cause
       const { index, term } = cause.entry
@@ -128,6 +135,9 @@ export class Applier {
       case 'changeset':
         this.#waiting.push({ entry, bytes: operation.bytes })
         break
+      case 'rows':
+        this.#waitingRows.push({ entry, bytes: operation.bytes })
+        break
       case 'ddl':
         this.#flush()
         this.#ddl(entry, operation.sql)
@@ -139,6 +149,19 @@ export class Applier {
       case 'pragma':
         this.#applier.db.exec(`pragma ${operation.name} = ${operation.after}`)
         break
+    }
+  }
+
+  #putRows(waiting: readonly Waiting[]): void {
+    this.#hideTriggers()
+    for (const { entry, bytes } of waiting) {
+      try {
+        this.#rows.apply(bytes)
+      } catch (cause) {
+        const constraint = ((cause as { errcode?: number }).errcode ?? 0) % 256 === 19
+        if (!constraint && !(cause instanceof RowMisfit)) throw cause
+        throw new Misfit(entry, (cause as Error).message, cause)
+      }
     }
   }
 
@@ -158,10 +181,12 @@ export class Applier {
    * any INSERT; afterwards it is what the entries say, and otherwise what it was.
    */
   #flush(): void {
-    const waiting = this.#waiting
+    const [waiting, rows] = [this.#waiting, this.#waitingRows]
     this.#waiting = []
+    this.#waitingRows = []
     const before = readSequences(this.#applier)
     if (waiting.length > 0) this.#changesets(waiting)
+    if (rows.length > 0) this.#putRows(rows)
     if (before !== null) {
       for (const [table, value] of this.#sequences) before.set(table, value)
       restoreSequences(this.#applier, before)
@@ -181,9 +206,7 @@ export class Applier {
     const all = waiting.map(({ bytes }) => bytes)
     if (all.length > 1 && applied(db, concatenate(all))) return
     for (const { entry, bytes } of waiting) {
-      if (applied(db, bytes) || applied(db, deletesFirst(bytes))) continue
-      if (entry.kind === 'schema' && appliedLoosely(db, bytes)) continue
-      throw new Misfit(entry, misfitOf(db, bytes))
+      if (!applied(db, bytes)) throw new Misfit(entry, misfitOf(db, bytes))
     }
   }
 
@@ -202,7 +225,8 @@ export class Applier {
 function inverse(operation: Operation): Operation {
   switch (operation.kind) {
     case 'changeset':
-      return { kind: 'changeset', bytes: invertChangeset(operation.bytes) }
+    case 'rows':
+      return { kind: operation.kind, bytes: invertChangeset(operation.bytes) }
     case 'sequence':
       return {
         kind: 'sequence',
@@ -221,26 +245,7 @@ function inverse(operation: Operation): Operation {
 
 /** False: a row is not as the changeset expects it, and nothing was applied. */
 function applied(db: DatabaseSync, bytes: Uint8Array): boolean {
-  try {
-    return db.applyChangeset(bytes, { onConflict: () => constants.SQLITE_CHANGESET_ABORT })
-  } catch (error) {
-    // An UPDATE of nothing but the key (see loose-keys.ts) makes SQLite write wrong SQL.
-    if ((error as { errcode?: number }).errcode === 1) return false
-    throw error
-  }
-}
-
-/**
- * For pieces of `schema` entries, which could not be repaired when they were made (see
- * loose-keys.ts): a row that is inserted replaces the one whose key is equal but not identical.
- */
-function appliedLoosely(db: DatabaseSync, bytes: Uint8Array): boolean {
-  return db.applyChangeset(deletesFirst(withoutKeyUpdates(bytes)), {
-    onConflict: (type) =>
-      type === constants.SQLITE_CHANGESET_CONFLICT
-        ? constants.SQLITE_CHANGESET_REPLACE
-        : constants.SQLITE_CHANGESET_ABORT,
-  })
+  return db.applyChangeset(bytes, { onConflict: () => constants.SQLITE_CHANGESET_ABORT })
 }
 
 /** What kept a changeset from being applied; runs it again to see. */

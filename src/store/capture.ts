@@ -1,14 +1,18 @@
 /**
  * Records what a transaction on the writer does, as the operations of an entry: SQLite's changeset
- * for rows, and beside it what the session extension leaves out: sqlite_sequence (so that an
+ * for rows with an INTEGER PRIMARY KEY or without rowid, and beside it what the session extension
+ * leaves out: rows of the other tables (row-capture.ts), sqlite_sequence (so that an
  * AUTOINCREMENT id is not given twice after a failover), two PRAGMAs, and DDL.
  */
 import type { Session } from 'node:sqlite'
 import { assert, present } from '../base/assert.ts'
+import { withoutTables } from '../model/changeset.ts'
+import { concatenate, type Section, sectionsOf } from '../model/changeset-bytes.ts'
 import type { Operation } from '../model/entry.ts'
 import type { Connection, Connections, Internal } from './connections.ts'
-import { repairLooseKeys } from './loose-keys.ts'
-import type { SchemaFacts } from './schema-guard.ts'
+import { RowCapture, type Touched, touch } from './row-capture.ts'
+import type { RowTable } from './row-tables.ts'
+import type { Schema } from './schema.ts'
 
 type PragmaName = 'user_version' | 'application_id'
 type SequenceRows = Extract<Operation, { kind: 'sequence' }>['rows']
@@ -18,14 +22,16 @@ type Sequence = ReadonlyMap<string, bigint> | null
 /** What happens between two moments of a transaction. */
 class Segment {
   readonly #host: Host
-  readonly #session: Session
+  /** Null: there is nothing that it would be needed for. */
+  readonly #session: Session | null
+  readonly touched: Touched = new Map()
   #open = true
   readonly #sequence: Sequence
   readonly #pragmas = new Map<PragmaName, number>()
 
   constructor(host: Host) {
     this.#host = host
-    this.#session = host.writer.db.createSession()
+    this.#session = host.hasRecorded() ? host.writer.db.createSession() : null
     this.#sequence = host.sequence()
   }
 
@@ -33,11 +39,13 @@ class Segment {
     if (!this.#pragmas.has(name)) this.#pragmas.set(name, this.#host.pragma(name))
   }
 
-  /** The operations until now; it goes on. */
-  peek(): Operation[] {
+  changeset(): Uint8Array {
+    return this.#session?.changeset() ?? NOTHING
+  }
+
+  /** The operations beside rows until now; it goes on. */
+  others(): Operation[] {
     const operations: Operation[] = []
-    const bytes = this.#session.changeset()
-    if (bytes.length > 0) operations.push({ kind: 'changeset', bytes })
     const rows = changedRows(this.#sequence, this.#host.sequence())
     if (rows.length > 0) operations.push({ kind: 'sequence', rows })
     for (const [name, before] of this.#pragmas) {
@@ -48,21 +56,32 @@ class Segment {
   }
 
   close(): void {
-    if (this.#open) this.#session.close()
+    if (this.#open) this.#session?.close()
     this.#open = false
   }
+}
+
+/** How rows that are not in the changeset are read. */
+interface Reading {
+  watched(table: RowTable, touched: ReadonlySet<bigint>): Uint8Array
+  loose(table: RowTable, section: Section): Uint8Array
 }
 
 /** What segments need to know of the database. */
 interface Host {
   readonly writer: Connection
+  /** There are tables whose changes SQLite's session extension records. */
+  hasRecorded(): boolean
   sequence(): Sequence
   pragma(name: PragmaName): number
 }
 
+const NOTHING = new Uint8Array()
+
 export class Capture {
   readonly #connections: Connections
-  readonly #facts: () => SchemaFacts
+  readonly #schema: Schema
+  readonly #rows: RowCapture
   readonly #host: Host
   readonly #flushVirtual: readonly Internal[]
   /** The whole transaction, which is what counts if it has no DDL. */
@@ -72,18 +91,23 @@ export class Capture {
   /** Before `#current`. */
   #operations: Operation[] = []
 
-  constructor(connections: Connections, facts: () => SchemaFacts) {
+  constructor(connections: Connections, schema: Schema) {
     this.#connections = connections
-    this.#facts = facts
-    const { writer } = connections
+    this.#schema = schema
+    const { writer, applier } = connections
+    this.#rows = new RowCapture(applier, writer)
+    schema.rows.onTouch = (table, rowid) => {
+      if (this.#whole !== null) touch(this.#whole.touched, table, rowid)
+      if (this.#current !== null) touch(this.#current.touched, table, rowid)
+    }
     // As text, because internal statements read numbers, and ids may be larger.
     const rows = writer.internal('select name, cast(seq as text) from sqlite_sequence')
     const sequence = (): Sequence =>
-      facts().hasSequence
+      schema.facts.hasSequence
         ? new Map(rows.rows().map(([name, seq]) => [String(name), BigInt(String(seq ?? 0))]))
         : null
     const pragma = (name: PragmaName) => Number(writer.internal(`pragma ${name}`).row()?.[0])
-    this.#host = { writer, sequence, pragma }
+    this.#host = { writer, hasRecorded: () => schema.facts.hasRecorded, sequence, pragma }
     this.#flushVirtual = ['savepoint _quorate_flush', 'release _quorate_flush'].map((sql) =>
       writer.internal(sql),
     )
@@ -97,6 +121,7 @@ export class Capture {
   start(parts: boolean): void {
     assert(this.#whole === null, () => 'capture started twice')
     this.#operations = []
+    this.#schema.rows.begun()
     this.#whole = new Segment(this.#host)
     if (parts) this.#current = new Segment(this.#host)
   }
@@ -111,8 +136,14 @@ export class Capture {
   /** After a rollback to where `mark` was called: forgets what came later. */
   cut(mark: number): void {
     this.#operations.length = mark
+    this.rolledBack()
     this.#current?.close()
     this.#current = new Segment(this.#host)
+  }
+
+  /** After any other rollback of a part of the transaction. */
+  rolledBack(): void {
+    this.#schema.rows.rolledBack()
   }
 
   /** Notes a PRAGMA's value before a statement that may change it. */
@@ -124,33 +155,70 @@ export class Capture {
   /**
    * Runs DDL between two changesets.
    *
-   * @param run tells whether it had any effect
+   * @param run says what replicas are to run; null: it had no effect
    */
-  ddl(sql: string, run: () => boolean): void {
+  ddl(run: () => string | null): void {
     this.#flush()
     try {
-      if (run()) this.#operations.push({ kind: 'ddl', sql })
+      const sql = run()
+      if (sql !== null) this.#operations.push({ kind: 'ddl', sql })
     } finally {
-      if (this.#connections.writer.db.isTransaction) this.#current = new Segment(this.#host)
+      if (this.#connections.writer.db.isTransaction) {
+        this.#current = new Segment(this.#host)
+      }
     }
   }
 
   /** Everything recorded, of a transaction without DDL. Goes on: COMMIT can still fail. */
   peekData(): readonly Operation[] {
     this.#writeVirtual()
-    const { writer, applier } = this.#connections
-    const operations = present(this.#whole, () => 'a session').peek()
-    const [first] = operations
-    if (first?.kind !== 'changeset') return operations
-    const bytes = repairLooseKeys(first.bytes, this.#facts(), applier, writer)
-    const rest = operations.slice(1)
-    return bytes.length === 0 ? rest : [{ kind: 'changeset', bytes }, ...rest]
+    const whole = present(this.#whole, () => 'a session')
+    const rows = this.#rows
+    return this.#operationsOf(whole, {
+      watched: (table, touched) => rows.changes(table, touched),
+      loose: (table, section) => rows.looseChanges(table, section),
+    })
   }
 
   /** Everything recorded, piece by piece. */
   peekParts(): readonly Operation[] {
     this.#writeVirtual()
-    return [...this.#operations, ...(this.#current?.peek() ?? [])]
+    return [...this.#operations, ...this.#piece()]
+  }
+
+  /** What the current segment holds. Of the state before it nobody knows any more. */
+  #piece(): readonly Operation[] {
+    if (this.#current === null) return []
+    const rows = this.#rows
+    return this.#operationsOf(this.#current, {
+      watched: (table, touched) => rows.images(table, touched),
+      loose: (table, section) => rows.looseImages(table, section),
+    })
+  }
+
+  #operationsOf(segment: Segment, read: Reading): Operation[] {
+    const { watched, loose } = this.#schema.facts
+    const { touched } = segment
+    let changeset = segment.changeset()
+    const sections: Uint8Array[] = []
+    for (const table of touched.size === 0 ? [] : watched) {
+      const rowids = touched.get(table.name)
+      if (rowids !== undefined) sections.push(read.watched(table, rowids))
+    }
+    for (const section of loose.length === 0 ? [] : sectionsOf(changeset)) {
+      const table = loose.find(({ name }) => name === section.table)
+      if (table !== undefined) sections.push(read.loose(table, section))
+    }
+    // Without a row noticed, no watched table is in the changeset, which spares the search; only
+    // around DDL they may have gone unwatched for a moment.
+    if (touched.size > 0 || sections.length > 0 || segment === this.#current) {
+      changeset = withoutTables(changeset, new Set([...watched, ...loose].map(({ name }) => name)))
+    }
+    const rows = concatenate(sections)
+    const operations: Operation[] = []
+    if (changeset.length > 0) operations.push({ kind: 'changeset', bytes: changeset })
+    if (rows.length > 0) operations.push({ kind: 'rows', bytes: rows })
+    return [...operations, ...segment.others()]
   }
 
   /** Ends recording. Whatever is written from here on is not captured. */
@@ -164,14 +232,14 @@ export class Capture {
   #flush(): void {
     this.#writeVirtual()
     const current = present(this.#current, () => 'a segment')
-    this.#operations.push(...current.peek())
+    this.#operations.push(...this.#piece())
     current.close()
     this.#current = null
   }
 
   /** FTS5 holds rows back in memory; any savepoint makes it write them. */
   #writeVirtual(): void {
-    if (this.#facts().hasVirtual) for (const statement of this.#flushVirtual) statement.run()
+    if (this.#schema.facts.hasVirtual) for (const statement of this.#flushVirtual) statement.run()
   }
 }
 

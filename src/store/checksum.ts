@@ -1,12 +1,15 @@
 /**
  * Checksums of a database's content, to compare replicas: one for each table over its rows in key
- * order, one for the schema. Physical differences (free pages, the order of pages, statistics) do
+ * order, with their rowids where these show, one for the schema. Physical differences (free pages, the order of pages, statistics) do
  * not show; types do: 1, 1.0, '1' and x'31' differ.
  */
 import { createHash, type Hash } from 'node:crypto'
 import type { DatabaseSync } from 'node:sqlite'
 import { toLogIndex } from '../base/brand.ts'
 import type { Value } from '../model/program.ts'
+import { Connection } from './connections.ts'
+import { quote } from './quote.ts'
+import { readRowTables } from './row-tables.ts'
 import type { Verified } from './types.ts'
 
 const PROBLEMS_MAX = 10
@@ -21,7 +24,9 @@ type Row = readonly Value[]
  */
 export function verifyDatabase(db: DatabaseSync): Verified {
   const tables: Record<string, string> = { schema: digestOfSchema(db) }
-  for (const name of tableNames(db)) tables[name] = digestOfTable(db, name)
+  const { watched } = readRowTables(new Connection(db))
+  const rowids = new Map(watched.map((table) => [table.name, table.parts[0]]))
+  for (const name of tableNames(db)) tables[name] = digestOfTable(db, name, rowids.get(name))
   const problems = [...integrityProblems(db), ...foreignKeyProblems(db)].slice(0, PROBLEMS_MAX)
   return { index: appliedIn(db), tables, problems }
 }
@@ -46,9 +51,11 @@ function tableNames(db: DatabaseSync): readonly string[] {
     .map((row) => String(row['name']))
 }
 
-function digestOfTable(db: DatabaseSync, name: string): string {
-  const table = quoted(name)
-  const statement = db.prepare(`select * from ${table} order by ${keyOf(db, name)}`, RAW)
+/** @param rowid the name of the table's rowid, if it has one of its own */
+function digestOfTable(db: DatabaseSync, name: string, rowid: string | undefined): string {
+  const columns = rowid === undefined ? '*' : `${rowid}, *`
+  const order = rowid ?? keyOf(db, name)
+  const statement = db.prepare(`select ${columns} from ${quote(name)} order by ${order}`, RAW)
   return digestOfRows(statement.iterate() as unknown as Iterable<Row>)
 }
 
@@ -56,7 +63,7 @@ function digestOfTable(db: DatabaseSync, name: string): string {
 function keyOf(db: DatabaseSync, name: string): string {
   if (name === 'sqlite_sequence') return 'name'
   const columns = db.prepare('select name from pragma_table_xinfo(?) where pk > 0 order by pk')
-  const key = columns.all(name).map((row) => quoted(String(row['name'])))
+  const key = columns.all(name).map((row) => quote(String(row['name'])))
   return key.length > 0 ? key.join(', ') : 'rowid'
 }
 
@@ -91,8 +98,6 @@ function foreignKeyProblems(db: DatabaseSync): readonly string[] {
   }
   return problems
 }
-
-const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
 
 function digestOfRows(rows: Iterable<Row>): string {
   const encoder = new RowHash()

@@ -8,6 +8,7 @@
 import { constants, type DatabaseSync } from 'node:sqlite'
 import { QuorateError } from '../base/errors.ts'
 import { identifier, keyword, statementTokens, type Token } from '../model/sql-tokens.ts'
+import { isKnownPragma, type PragmaPlan, planPragma } from './pragmas.ts'
 import { isReserved, isSupportedModule, type SchemaFacts } from './schema-guard.ts'
 import { type Action, type Prepared, StatementCache } from './statement.ts'
 
@@ -23,25 +24,29 @@ export type StatementKind =
   | 'savepoint'
   | 'release'
   | 'rollbackTo'
-  /** PRAGMA user_version = …, application_id = … */
-  | 'setPragma'
-  | 'foreignKeys'
-  | 'deferForeignKeys'
+  /** A PRAGMA that sets something: see `pragma`. */
+  | 'pragma'
+  | 'vacuum'
 
 /** What the text alone says. */
 interface Scan {
   readonly kind: StatementKind
   readonly keyword: string
-  /** Of the savepoint or PRAGMA, or of the table that DROP TABLE drops; '' otherwise. */
+  /**
+   * Of the savepoint, of the table that DROP TABLE drops, or of the one into which INSERT … SELECT *
+   * copies; '' otherwise.
+   */
   readonly name: string
-  /** foreignKeys, deferForeignKeys: the state asked for. */
-  readonly on: boolean
+  /** Null for anything but `pragma`. */
+  readonly pragma: PragmaPlan | null
   /** What is prepared, where it is not the text given. */
   readonly sql: string
   /** Must have a SQLite transaction of its own: it may roll the whole transaction back. */
   readonly alone: boolean
   /** An error may leave some of its rows in place (OR FAIL). */
   readonly fails: boolean
+  /** It may ask for changes(). */
+  readonly counts: boolean
 }
 
 /** A statement of a program: what the text says, and how it runs once it has been prepared. */
@@ -50,6 +55,8 @@ export interface Classified extends Scan {
   prepare(): Prepared
   /** As `alone`, also for what only SQLite knows. Prepares it if it can. */
   needsOwnTransaction(): boolean
+  /** It, or a trigger of it, writes sqlite_sequence by name. Prepares it. */
+  writesSequence(): boolean
 }
 
 const CONTROL: Readonly<Record<string, StatementKind>> = {
@@ -66,25 +73,6 @@ const ROWS: ReadonlySet<string> = new Set([
 ])
 const REMEDY_FILES = 'Use one database file per cluster'
 
-/** PRAGMAs that tell something, with an argument or without. */
-const READING: ReadonlySet<string> = new Set([
-  ...['table_info', 'table_xinfo', 'table_list', 'index_list', 'index_info', 'index_xinfo'],
-  ...['foreign_key_list', 'foreign_key_check', 'integrity_check', 'quick_check'],
-  ...['compile_options', 'database_list', 'collation_list', 'function_list', 'module_list'],
-  'pragma_list',
-])
-/** PRAGMAs that tell without an argument. */
-const READING_BARE: ReadonlySet<string> = new Set([
-  ...['application_id', 'auto_vacuum', 'data_version', 'defer_foreign_keys', 'encoding'],
-  ...['foreign_keys', 'freelist_count', 'max_page_count', 'page_count', 'page_size'],
-  ...['recursive_triggers', 'schema_version', 'user_version', 'legacy_alter_table'],
-])
-/** Tuning that libraries send by habit: answered with the value in force, never changed. */
-const IGNORED: ReadonlySet<string> = new Set([
-  ...['journal_mode', 'synchronous', 'busy_timeout', 'cache_size', 'temp_store', 'mmap_size'],
-  ...['wal_autocheckpoint', 'locking_mode', 'journal_size_limit'],
-])
-
 function refused(sentence: string): QuorateError {
   return new QuorateError('SQL_REFUSED', sentence)
 }
@@ -97,7 +85,15 @@ function scan(sql: string): Scan {
     throw new QuorateError('SQL_MANY_STATEMENTS', `The text has ${more.length + 1} statements.`)
   }
   const word = keyword(tokens[0])
-  const base = { keyword: word, name: '', on: false, sql, alone: false, fails: false }
+  const base = {
+    keyword: word,
+    name: '',
+    pragma: null,
+    sql,
+    alone: false,
+    fails: false,
+    counts: false,
+  }
   const control = CONTROL[word]
   if (control !== undefined) return scanControl(control, tokens, base)
   if (DDL.has(word)) return { ...base, kind: 'ddl', name: droppedTable(tokens) }
@@ -107,11 +103,21 @@ function scan(sql: string): Scan {
     throw refused(`${word} is not replicated; other files stay on one node. ${REMEDY_FILES}.`)
   }
   if (word === 'VACUUM') {
-    throw refused('VACUUM would have to stop the whole cluster; freed pages are used again anyway.')
+    if (tokens.some((token) => keyword(token) === 'INTO')) {
+      throw refused('VACUUM INTO writes a file on one node. Use `quorate snapshot`.')
+    }
+    return { ...base, kind: 'vacuum' }
   }
   // A word that SQLite does not know is its business: it has the better message.
   const words = new Set(tokens.map(keyword))
-  return { ...base, kind: 'rows', alone: words.has('ROLLBACK'), fails: words.has('FAIL') }
+  return {
+    ...base,
+    kind: 'rows',
+    name: copyTarget(tokens),
+    alone: words.has('ROLLBACK'),
+    fails: words.has('FAIL'),
+    counts: words.has('CHANGES'),
+  }
 }
 
 function scanControl(
@@ -133,6 +139,17 @@ function droppedTable(tokens: readonly Token[]): string {
   return identifier(tokens.at(-1))
 }
 
+/** Of INSERT INTO table SELECT * FROM …: SQLite may copy the rows as they are, with their rowids. */
+function copyTarget(tokens: readonly Token[]): string {
+  const at = tokens.findIndex((token) => keyword(token) === 'SELECT')
+  if (at < 3 || at > 7 || tokens[at + 1]?.text !== '*') return ''
+  const into = tokens.findIndex((token) => keyword(token) === 'INTO')
+  const between = at - into
+  const qualified = between === 4 && tokens[into + 2]?.text === '.'
+  if (!['INSERT', 'REPLACE'].includes(keyword(tokens[0]))) return ''
+  return between === 2 || qualified ? identifier(tokens[at - 1]) : ''
+}
+
 /** EXPLAIN of a PRAGMA would run it: some act while they are being prepared. */
 function scanExplain(tokens: readonly Token[], base: Omit<Scan, 'kind'>): Scan {
   const plan = keyword(tokens[1]) === 'QUERY'
@@ -142,26 +159,10 @@ function scanExplain(tokens: readonly Token[], base: Omit<Scan, 'kind'>): Scan {
 }
 
 function scanPragma(tokens: readonly Token[], base: Omit<Scan, 'kind'>): Scan {
-  const qualified = tokens[2]?.text === '.'
-  const name = identifier(tokens[qualified ? 3 : 1]).toLowerCase()
-  const rest = tokens.slice(qualified ? 4 : 2)
-  const value = rest.filter(({ text }) => !['=', '(', ')'].includes(text))
-  const found = { ...base, name }
-  if (READING.has(name)) return { ...found, kind: 'read' }
-  if (IGNORED.has(name)) return { ...found, kind: 'read', sql: `pragma ${name}` }
-  if (value.length === 0 && READING_BARE.has(name)) return { ...found, kind: 'read' }
-  if (value.length > 0 && (name === 'user_version' || name === 'application_id')) {
-    return { ...found, kind: 'setPragma' }
-  }
-  if (value.length > 0 && (name === 'foreign_keys' || name === 'defer_foreign_keys')) {
-    const on = ['1', 'on', 'yes', 'true'].includes(identifier(value[0]).toLowerCase())
-    const kind = name === 'foreign_keys' ? 'foreignKeys' : 'deferForeignKeys'
-    return { ...found, kind, on, alone: true }
-  }
-  if (name === 'optimize') throw refused('PRAGMA optimize is not replicated. Run ANALYZE instead.')
-  throw refused(
-    `PRAGMA ${name} would act on one replica only. Each node's file is set up by Quorate.`,
-  )
+  const plan = planPragma(base.sql, tokens)
+  if (plan.kind === 'read') return { ...base, kind: 'read', sql: plan.sql }
+  const alone = plan.kind === 'setting' || plan.kind === 'deferForeignKeys'
+  return { ...base, kind: 'pragma', pragma: plan, alone }
 }
 
 const WRITES: ReadonlySet<number> = new Set([
@@ -200,41 +201,50 @@ function objection({ code, first, second, database }: Action, ddl: boolean): str
     return 'Extensions must be loaded on every node alike.'
   }
   if (code === constants.SQLITE_CREATE_VTABLE && !isSupportedModule(second ?? '')) {
-    return `Virtual tables of ${second} are not replicated. Use fts5 or rtree, or a table.`
+    return `Virtual tables of ${second} are not replicated. Use fts5, fts4, rtree or geopoly, or an ordinary table.`
   }
   if (code === constants.SQLITE_PRAGMA) {
-    const pragma = name.toLowerCase()
-    const known = READING.has(pragma) || READING_BARE.has(pragma) || IGNORED.has(pragma)
-    return known ? null : `PRAGMA ${name} is not offered.`
+    return isKnownPragma(name) ? null : `PRAGMA ${name} is not offered.`
+  }
+  if (code === constants.SQLITE_READ && name.toLowerCase() === 'pragma_optimize') {
+    return 'The table pragma_optimize would write statistics on one replica. Use ANALYZE.'
   }
   const names = DEFINITIONS.has(code) ? [first, second] : WRITES.has(code) ? [first] : []
   const taken = names.find((one) => one !== null && isReserved(one))
   if (taken !== undefined) return `The name ${taken} is reserved for Quorate.`
-  return WRITES.has(code) && database === 'main' && !ddl ? systemWrite(code, name) : null
+  const statistics = WRITES.has(code) && database === 'main' && /^sqlite_stat/i.test(name)
+  return statistics && !ddl ? 'Statistics are written by ANALYZE only.' : null
 }
 
-function systemWrite(code: number, table: string): string | null {
-  if (/^sqlite_stat/i.test(table)) return 'Statistics are written by ANALYZE only.'
-  if (code === constants.SQLITE_INSERT && /^sqlite_sequence$/i.test(table)) {
-    return 'Insert a row with the wanted id instead of writing to sqlite_sequence.'
-  }
-  return null
+/** What has to happen for the changes of a client's statement to be noticed. See Schema. */
+interface Watching {
+  watchFor(prepared: Prepared): void
+  /** Runs a statement that may copy rows into a table as they are. */
+  copying<T>(table: string, run: () => T): T
 }
 
+/** It may change rows. */
+export function isWrite({ code }: Action): boolean {
+  return WRITES.has(code)
+}
+
+const SEQUENCE = 'sqlite_sequence'
 const NO_TABLES: ReadonlySet<string> = new Set()
 
 /** The statements of the writer's clients, each looked at once as long as the schema stays. */
 export class Statements {
   readonly cache: StatementCache
   readonly #facts: () => SchemaFacts
+  readonly watching: Watching
   #known = new Map<string, Classified>()
   /** The second chance of a statement before it is forgotten. */
   #older = new Map<string, Classified>()
   /** Set while a client's statement is being prepared: only then is anything denied. */
   #judging: { readonly ddl: boolean; objection: string | null } | null = null
 
-  constructor(db: DatabaseSync, facts: () => SchemaFacts) {
+  constructor(db: DatabaseSync, facts: () => SchemaFacts, watching: Watching) {
     this.#facts = facts
+    this.watching = watching
     this.cache = new StatementCache(db, (action) => this.#judge(action), GENERATION)
   }
 
@@ -267,9 +277,7 @@ export class Statements {
     const judging = { ddl: found.kind === 'ddl', objection: null as string | null }
     this.#judging = judging
     try {
-      const prepared = this.cache.prepare(found.sql)
-      if (judging.ddl) refuseTableAsSelect(prepared)
-      return prepared
+      return this.cache.prepare(found.sql)
     } catch (error) {
       if (judging.objection !== null) throw refused(judging.objection)
       throw error
@@ -292,35 +300,29 @@ const GENERATION = 500
 /** Longer texts are rarely sent twice and would fill memory. */
 const CACHED_LENGTH_MAX = 16_384
 
-function refuseTableAsSelect({ actions }: Prepared): void {
-  const codes = new Set(actions.map(({ code }) => code))
-  if (codes.has(constants.SQLITE_CREATE_TABLE) && codes.has(constants.SQLITE_SELECT)) {
-    throw refused(
-      'CREATE TABLE … AS SELECT makes a table without a key. Create the table with a PRIMARY KEY, then INSERT … SELECT.',
-    )
-  }
-}
-
 class OneStatement implements Classified {
   readonly kind: StatementKind
   readonly keyword: string
   readonly name: string
-  readonly on: boolean
+  readonly pragma: PragmaPlan | null
   readonly sql: string
   readonly alone: boolean
   readonly fails: boolean
+  readonly counts: boolean
   readonly #all: Statements
   #prepared: Prepared | null = null
   #own: boolean | null = null
+  #writesSequence: boolean | null = null
 
   constructor(found: Scan, all: Statements) {
     this.kind = found.kind
     this.keyword = found.keyword
     this.name = found.name
-    this.on = found.on
+    this.pragma = found.pragma
     this.sql = found.sql
     this.alone = found.alone
     this.fails = found.fails || (found.kind === 'rows' && all.facts.fails)
+    this.counts = found.counts
     this.#all = all
   }
 
@@ -332,6 +334,13 @@ class OneStatement implements Classified {
   needsOwnTransaction(): boolean {
     this.#own ??= this.alone || (this.kind === 'rows' && this.#touchesDeferred())
     return this.#own
+  }
+
+  writesSequence(): boolean {
+    this.#writesSequence ??=
+      this.#all.facts.hasSequence &&
+      this.prepare().actions.some(({ code, first }) => WRITES.has(code) && first === SEQUENCE)
+    return this.#writesSequence
   }
 
   /** Whether it may leave a deferred foreign key broken until COMMIT. */

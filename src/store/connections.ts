@@ -3,16 +3,22 @@
  *
  * The writer runs what clients send: triggers fire, foreign keys are enforced. The applier puts
  * changesets and log rows in place: their effects are complete, so neither triggers (see apply.ts)
- * nor foreign-key actions may fire there, and shadow tables of FTS5 must be writable.
+ * nor foreign-key actions nor CHECK may act there, and shadow tables of FTS5 must be writable.
  */
-import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import { DatabaseSync, type Session, type StatementSync } from 'node:sqlite'
 import { QuorateError } from '../base/errors.ts'
 
 /** How internal statements read: plain numbers, rows as arrays. */
 const INTERNAL = { readBigInts: false, returnArrays: true } as const
 
+/**
+ * SQLite takes "text" for a string where no such column exists, unless told not to. Its shell and
+ * libSQL have it so, and schemas that exist rely on it.
+ */
+export const DIALECT = { enableDoubleQuotedStringLiterals: true } as const
+
 /** Page cache of each connection in KiB; negative is SQLite's way to say KiB. */
-const CACHE = 'pragma cache_size = -32768'
+const CACHE = 'pragma cache_size = -16384'
 
 export interface OpenOptions {
   /** How long a connection waits for another process's lock, in milliseconds. */
@@ -36,7 +42,8 @@ export class Internal {
   }
 
   run(...args: (number | string | bigint | Uint8Array | null)[]): void {
-    this.statement.run(...args)
+    // Not `run`: it tells the client's last rowid as a number, and throws if that is too large.
+    this.statement.all(...args)
   }
 
   /** The first row, or undefined. */
@@ -100,6 +107,11 @@ export class Connections {
   readonly path: string
   /** Times that another process's write was noticed. */
   foreignWrites = 0
+  /**
+   * Records nothing. Without any session SQLite prepares a DELETE of all rows so that it clears the
+   * table in one go; if it runs later, within a session, that one does not see it.
+   */
+  readonly #watcher: Session
   readonly #seen = new Map<Connection, { version: number; othersWrote: boolean }>()
 
   /** Throws FILE_IN_USE, NOT_ADOPTABLE (the file is no SQLite database). */
@@ -109,16 +121,22 @@ export class Connections {
     this.writer = open(path, { timeout })
     try {
       this.applier = open(path, { timeout, defensive: false, enableForeignKeyConstraints: false })
+      // The leader has checked each row, with random() perhaps, or was told not to.
+      this.applier.db.exec('pragma ignore_check_constraints = on')
     } catch (error) {
       this.writer.db.close()
       throw error
     }
+    this.#watcher = this.writer.db.createSession({ table: '_quorate_none' })
     for (const connection of [this.writer, this.applier]) {
       this.#seen.set(connection, { version: connection.dataVersion(), othersWrote: false })
     }
   }
 
   close(): void {
+    this.#watcher.close()
+    // Whoever set an authorizer and the connection would keep each other for ever.
+    this.writer.db.setAuthorizer(null)
     this.writer.db.close()
     this.applier.db.close()
   }
@@ -164,7 +182,7 @@ function open(
 ): Connection {
   let db: DatabaseSync | null = null
   try {
-    db = new DatabaseSync(path, options)
+    db = new DatabaseSync(path, { ...DIALECT, ...options })
     db.exec(`pragma journal_mode = wal; pragma synchronous = normal; pragma temp_store = memory;
       pragma wal_autocheckpoint = 0; ${CACHE}`)
     return new Connection(db)

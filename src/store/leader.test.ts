@@ -1,19 +1,9 @@
 import assert from 'node:assert/strict'
-import test, { type TestContext } from 'node:test'
+import test from 'node:test'
 import { toTerm } from '../base/brand.ts'
 import { decodeBatch } from '../model/entry-codec.ts'
-import type { Program, StepResult } from '../model/program.ts'
-import { atomic, folderOf, ok, outcome, program, Replica, TERM } from './store-fixture.ts'
-
-const TABLES = `
-  create table item (id integer primary key, name text unique, n integer check (n < 100));
-  create table part (id integer primary key, item integer not null references item);`
-
-function start(t: TestContext, prepare = TABLES): Replica {
-  return Replica.found(t, folderOf(t), 'a', prepare)
-}
-
-const codes = (steps: readonly StepResult[]) => steps.map(outcome)
+import type { Program } from '../model/program.ts'
+import { atomic, codes, ok, outcome, program, start, TABLES, TERM } from './store-fixture.ts'
 
 test('a batch is one entry; a program that fails rolls back alone', (t) => {
   const a = start(t)
@@ -329,15 +319,18 @@ test('the log does not show in last_insert_rowid()', (t) => {
   assert.deepEqual(ok(step).rows, [[77n]])
 })
 
-test('a stream may have foreign keys off, others not', (t) => {
+test('a setting holds for its program, or until its open transaction has ended', (t) => {
   const a = start(t)
-  a.stream('s', 'pragma foreign_keys = off')
+  const off = 'pragma foreign_keys = off'
+  assert.deepEqual(codes(a.run(off, 'insert into part (item) values (9)')), ['ok', 'ok'])
   assert.deepEqual(codes(a.run('insert into part (item) values (9)')), ['SQL_CONSTRAINT'])
+  a.stream('s', off, 'begin')
   const [step] = a.stream('s', 'insert into part (item) values (9)').outcomes[0]?.result.steps ?? []
   assert.equal(outcome(step), 'ok')
-  a.stream('s', 'pragma foreign_keys = on', 'delete from part')
+  a.stream('s', 'commit')
   const again = a.stream('s', 'insert into part (item) values (9)').outcomes[0]?.result.steps ?? []
   assert.deepEqual(codes(again), ['SQL_CONSTRAINT'])
+  assert.deepEqual(ok(a.run('pragma foreign_keys')[0]).rows, [[1n]])
 })
 
 test('user_version and application_id travel and can be taken back', (t) => {

@@ -5,7 +5,7 @@
  * one of each per program would. Whatever can't share (see scope.ts) runs between batches in
  * SQLite transactions of its own.
  */
-import { AssertionError, assert } from '../base/assert.ts'
+import { AssertionError, assert, present } from '../base/assert.ts'
 import { next, type Term } from '../base/brand.ts'
 import { LIMITS } from '../base/limits.ts'
 import type { Entry, EntryKind, Operation, WriteRecord } from '../model/entry.ts'
@@ -13,12 +13,15 @@ import { encodeBatch, sealEntry } from '../model/entry-codec.ts'
 import type { Program, ProgramResult } from '../model/program.ts'
 import { firstKeyword } from '../model/sql-tokens.ts'
 import { Capture } from './capture.ts'
-import type { Connections, Internal } from './connections.ts'
+import type { Connections } from './connections.ts'
 import type { Log } from './log.ts'
-import { ProgramRun, runRows, TransactionState, toStepError } from './runner.ts'
+import { runRows } from './run-rows.ts'
+import { ProgramRun, TransactionState, toStepError } from './runner.ts'
 import { Schema } from './schema.ts'
 import { BatchLost, BatchScope, OwnScope } from './scope.ts'
-import type { ProgramOutcome, StoreReply } from './types.ts'
+import { Settings } from './settings.ts'
+import { mayLeaveRows } from './statement.ts'
+import type { Paused, ProgramOutcome, StoreReply } from './types.ts'
 
 type Executed = Extract<StoreReply, { kind: 'executed' }>
 
@@ -32,7 +35,7 @@ interface Ran {
   readonly written: number
 }
 
-/** An interactive stream that has a transaction open, or foreign keys off. */
+/** An interactive stream that has a transaction open. */
 interface Stream {
   readonly name: string
   readonly scope: OwnScope
@@ -49,9 +52,7 @@ export class Leader {
   readonly #batch: BatchScope
   /** The stream whose transaction is open: the writer is its alone. */
   #open: Stream | null = null
-  /** Streams that turned foreign keys off. */
-  readonly #withoutForeignKeys = new Set<string>()
-  readonly #foreignKeys: Internal
+  readonly #settings: Settings
   #term: Term
   #at = 0
 
@@ -59,9 +60,9 @@ export class Leader {
     this.#connections = connections
     this.#log = log
     this.#schema = new Schema(connections.writer)
-    this.#capture = new Capture(connections, () => this.#schema.facts)
+    this.#capture = new Capture(connections, this.#schema)
     this.#batch = new BatchScope(connections, this.#capture)
-    this.#foreignKeys = connections.writer.internal('pragma foreign_keys')
+    this.#settings = new Settings(connections.writer)
     this.#term = log.last.term
   }
 
@@ -71,8 +72,9 @@ export class Leader {
   }
 
   /** Runs programs in order until one changes the schema. See StoreCommand. */
-  execute(term: Term, at: number, programs: readonly Program[]): Executed {
+  execute(term: Term, at: number, programs: readonly Program[], resume?: Paused): Executed {
     this.#prepare(term, at)
+    if (resume !== undefined) return this.#resumed(programs, resume)
     const entries: Entry[] = []
     const outcomes: ProgramOutcome[] = []
     try {
@@ -84,6 +86,16 @@ export class Leader {
     }
     const notRun = programs.length - outcomes.length
     return { kind: 'executed', entries, outcomes, notRun, open: false }
+  }
+
+  #resumed(programs: readonly Program[], resume: Paused): Executed {
+    assert(programs.length === 1, () => `${programs.length} programs go on at once`)
+    const scope = this.#ownScope(false)
+    const program = present(programs[0], () => 'a program that goes on')
+    const outcome = this.#runInScope(scope, new TransactionState(), program, resume)
+    this.#resetSettings()
+    const { entries } = scope
+    return { kind: 'executed', entries, outcomes: [outcome], notRun: 0, open: false }
   }
 
   #runAll(programs: readonly Program[], entries: Entry[], outcomes: ProgramOutcome[]): void {
@@ -104,30 +116,28 @@ export class Leader {
   }
 
   /** Runs one round of a stream. See StoreCommand. */
-  streamRun(term: Term, at: number, name: string, program: Program): Executed {
+  streamRun(term: Term, at: number, name: string, program: Program, resume?: Paused): Executed {
     const open = this.#open
     if (open === null) this.#prepare(term, at)
     assert(open === null || open.name === name, () => `stream ${name} while ${open?.name} is open`)
     this.#term = term
     this.#at = at
-    const stream = open ?? { name, scope: this.#ownScope(), state: new TransactionState() }
+    const stream = open ?? { name, scope: this.#ownScope(true), state: new TransactionState() }
     // On the way out of an error the transaction is gone, and with it the stream's claim.
     this.#open = null
-    if (open === null && this.#withoutForeignKeys.has(name)) stream.scope.setForeignKeys(false)
     stream.scope.entries.length = 0
-    const outcome = this.#runInScope(stream.scope, stream.state, program, true)
+    const outcome = this.#runInScope(stream.scope, stream.state, program, resume)
     if (stream.state.open) this.#open = stream
-    else this.#restoreForeignKeys(name)
+    else this.#resetSettings()
     const entries = [...stream.scope.entries]
     return { kind: 'executed', entries, outcomes: [outcome], notRun: 0, open: stream.state.open }
   }
 
   streamEnd(name: string): void {
-    this.#withoutForeignKeys.delete(name)
     if (this.#open?.name !== name) return
     this.#open.scope.close()
     this.#open = null
-    this.#restoreForeignKeys(null)
+    this.#resetSettings()
   }
 
   /** Logs an entry without SQL effect. It counts as applied if everything before it is. */
@@ -156,7 +166,7 @@ export class Leader {
     this.#open = null
     this.#capture.end()
     this.#connections.writer.rollback()
-    this.#restoreForeignKeys(null)
+    this.#resetSettings()
     this.#schema.forget()
   }
 
@@ -241,20 +251,23 @@ export class Leader {
 
   /**
    * The common case, a program of one statement, without a savepoint: SQLite itself takes a failed
-   * statement back, unless it says FAIL. Null if this is another case.
+   * statement back, unless it says FAIL, or there is a wrong type, for which it forgets to. Null if this is another case.
    */
   #runQuick(program: Program): Ran | null {
     const [step, more] = program.steps
     if (step === undefined || more !== undefined || step.condition !== undefined) return null
     const { statements } = this.#schema
+    const { writer } = this.#connections
+    let written = 0
     try {
       const found = statements.get(step.statement.sql)
       if (found.kind !== 'rows' || found.fails) return null
-      const ok = runRows(statements, step.statement, found)
-      const written = found.prepare().changes === null ? 0 : 1
+      written = found.prepare().changes === null ? 0 : 1
+      const ok = runRows(writer, statements, step.statement, found)
       return { result: { steps: [{ ok }], autocommit: true }, written }
     } catch (error) {
-      if (!this.#connections.writer.db.isTransaction) this.#batch.lost()
+      if (!writer.db.isTransaction) this.#batch.lost()
+      if (written > 0 && mayLeaveRows(error)) throw new BatchLost('a statement stopped half-way')
       return { result: { steps: [{ error: toStepError(error) }], autocommit: true }, written: 0 }
     }
   }
@@ -263,10 +276,10 @@ export class Leader {
 
   #runOwn(programs: readonly Program[], entries: Entry[], outcomes: ProgramOutcome[]): void {
     for (const program of programs) {
-      const scope = this.#ownScope()
-      outcomes.push(this.#runInScope(scope, new TransactionState(), program, false))
+      const scope = this.#ownScope(false)
+      outcomes.push(this.#runInScope(scope, new TransactionState(), program))
       entries.push(...scope.entries)
-      this.#restoreForeignKeys(null)
+      this.#resetSettings()
     }
   }
 
@@ -274,16 +287,16 @@ export class Leader {
     scope: OwnScope,
     state: TransactionState,
     program: Program,
-    mayStayOpen: boolean,
+    resume?: Paused,
   ): ProgramOutcome {
     const { writer } = this.#connections
-    const run = new ProgramRun(writer, this.#schema.statements, scope, state, program)
+    const run = new ProgramRun(writer, this.#schema.statements, scope, state, program, resume)
     const { id } = program
     scope.record = () => (id === undefined ? null : { id, result: { ...run.result } })
+    for (const [name, on] of resume?.settings ?? []) scope.set(name, on)
     try {
       run.run()
-      // What was tried is rolled back at the end of the program, with what is open in it.
-      if (!mayStayOpen || scope.tried) run.closeOpen()
+      if (!scope.interactive) run.closeOpen()
       if (!state.open) scope.finish()
     } catch (error) {
       if (error instanceof AssertionError || scope.entries.length === 0) throw error
@@ -291,26 +304,33 @@ export class Leader {
       run.stopped(error)
     }
     const index = scope.entries.at(-1)?.index ?? null
-    return { result: run.result, index }
+    const { result, pausedAt } = run
+    if (pausedAt === null) return { result, index }
+    const { changed } = this.#settings
+    return { result, index, paused: { at: pausedAt, steps: run.steps, settings: changed } }
   }
 
-  #ownScope(): OwnScope {
-    return new OwnScope(this.#connections, this.#schema, this.#capture, {
-      data: (operations, write) => this.#logData(operations, 1, write === null ? [] : [write]),
-      committed: (entry) => this.#noted(entry),
-      schema: (operations, transactions, write) =>
-        this.#logSchema(operations, transactions, write === null ? [] : [write]),
-    })
+  #ownScope(interactive: boolean): OwnScope {
+    const writing = {
+      connections: this.#connections,
+      schema: this.#schema,
+      capture: this.#capture,
+      settings: this.#settings,
+    }
+    return new OwnScope(
+      writing,
+      {
+        data: (operations, write) => this.#logData(operations, 1, write === null ? [] : [write]),
+        committed: (entry) => this.#noted(entry),
+        schema: (operations, transactions, write) =>
+          this.#logSchema(operations, transactions, write === null ? [] : [write]),
+      },
+      interactive,
+    )
   }
 
-  /** @param stream remembers that it has them off, if it does */
-  #restoreForeignKeys(stream: string | null): void {
-    const { writer } = this.#connections
-    const on = Number(this.#foreignKeys.row()?.[0]) === 1
-    if (stream !== null && on) this.#withoutForeignKeys.delete(stream)
-    if (on) return
-    if (stream !== null) this.#withoutForeignKeys.add(stream)
-    writer.db.exec('pragma foreign_keys = on')
+  #resetSettings(): void {
+    if (this.#settings.reset()) this.#schema.statements.clear()
   }
 
   // Entries

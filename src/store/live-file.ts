@@ -8,6 +8,7 @@
 import { statSync } from 'node:fs'
 import { DatabaseSync, type DatabaseSyncOptions } from 'node:sqlite'
 import { QuorateError } from '../base/errors.ts'
+import { DIALECT } from './connections.ts'
 import { isInstalling } from './snapshot-install.ts'
 
 /** Tells one file from another that took its place under the same name. Throws if there is none. */
@@ -22,7 +23,7 @@ export function openLive(
 ): { readonly db: DatabaseSync; readonly inode: number } {
   refuseIfInstalling(path)
   const inode = inodeOf(path)
-  const db = new DatabaseSync(path, options)
+  const db = new DatabaseSync(path, { ...DIALECT, ...options })
   try {
     // SQLite opens the files at the first read; if the plan came between, this is the wrong time.
     db.exec('select 1 from sqlite_schema')

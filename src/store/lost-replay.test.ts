@@ -5,7 +5,9 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
 import { toLogIndex, toTerm } from '../base/brand.ts'
-import { invertChangeset } from '../model/changeset.ts'
+import { invertChangeset, ROWID_PLACE } from '../model/changeset.ts'
+import { concatenate } from '../model/changeset-bytes.ts'
+import { encodeSection } from '../model/changeset-writer.ts'
 import type { Operation } from '../model/entry.ts'
 import { encodeBatch, sealEntry } from '../model/entry-codec.ts'
 import type { Program, Value } from '../model/program.ts'
@@ -73,6 +75,46 @@ const WORK = `
   update child set n = 2, data = null where id = 10;
   update parent set id = 30 where id = 3;
   delete from child where id = 11; delete from parent where id = 2`
+
+test('rows by rowid come back under it, unless it has been taken', (t) => {
+  const { db, path } = setUp(t)
+  db.exec(`create table heap (a, b); create table keyed (k text primary key, v unique);
+    insert into heap values (1, 1), (1, 1); insert into keyed values ('x', 1), (null, 2)`)
+  const heap = { name: 'heap', key: [ROWID_PLACE, 0, 0], fixed: [true, false, false] }
+  const keyed = { name: 'keyed', key: [ROWID_PLACE, 1, 0], fixed: [true, true, true] }
+  const bytes = concatenate([
+    encodeSection(heap, [
+      { before: [2n, 1n, 1n], after: [2n, 1n, 5n] },
+      { before: null, after: [7n, 'new', null] },
+      { before: null, after: [1n, 'taken', null] },
+    ]),
+    encodeSection(keyed, [
+      { before: [9n, 'x', 1n], after: [9n, 'x', 3n] },
+      { before: [2n, null, 2n], after: null },
+    ]),
+  ])
+  const lost = lostOf([{ kind: 'rows', bytes }])
+  for (const { program } of replayPrograms(lost, columnsIn(path))) run(db, program)
+  const all = (sql: string) =>
+    db
+      .prepare(sql)
+      .all()
+      .map((row) => Object.values(row))
+  deepEqual(all('select rowid, * from heap order by rowid'), [
+    [1, 1, 1],
+    [2, 1, 5],
+    [7, 'new', null],
+    [8, 'taken', null],
+  ])
+  deepEqual(all('select rowid, * from keyed'), [[1, 'x', 3]])
+  const [entry] = describeLost(lost, columnsIn(path)).entries
+  deepEqual(entry?.rows[0], {
+    table: 'heap',
+    op: 'update',
+    before: { rowid: 2, b: 1 },
+    after: { b: 5 },
+  })
+})
 
 const content = (db: DatabaseSync) =>
   ['parent', 'child'].map((table) =>

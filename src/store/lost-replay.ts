@@ -5,12 +5,14 @@
  * replay is an ordinary write of today: triggers fire, constraints hold, and a row that is no
  * longer as the lost transaction found it makes its whole entry fail, with nothing changed.
  */
-import { type RowChange, readChangeset } from '../model/changeset.ts'
+import type { RowChange } from '../model/changeset.ts'
 import type { Entry, Operation } from '../model/entry.ts'
 import { decodeBatch } from '../model/entry-codec.ts'
 import type { Program, Statement, Value } from '../model/program.ts'
+import { rowChanges } from '../model/row-changes.ts'
 import { openLive } from './live-file.ts'
 import type { LostHead } from './lost-file.ts'
+import { quote } from './quote.ts'
 
 /** A lost file, as readLostFile gives it. */
 export interface Lost {
@@ -131,16 +133,17 @@ function describe(entry: Entry, columnsOf: ColumnsOf): LostEntry {
   const rows: LostRow[] = []
   const statements: string[] = []
   for (const operation of operations) {
-    if (operation.kind === 'changeset') rows.push(...describeRows(operation.bytes, columnsOf))
-    else statements.push(...sqlOf(operation))
+    rows.push(...describeRows(operation, columnsOf))
+    statements.push(...sqlOf(operation))
   }
   return { index, term, at: new Date(at).toISOString(), transactions, rows, statements }
 }
 
-function describeRows(bytes: Uint8Array, columnsOf: ColumnsOf): LostRow[] {
+function describeRows(operation: Operation, columnsOf: ColumnsOf): LostRow[] {
   const known = remember(columnsOf)
-  return [...readChangeset(bytes)].map(({ table, op, before, after }) => {
-    const names = known(table) ?? []
+  return rowChanges(operation).map(({ table, op, byRowid, before, after }) => {
+    const columns = known(table) ?? []
+    const names = byRowid ? ['rowid', ...columns] : columns
     return { table, op, before: record(before, names), after: record(after, names) }
   })
 }
@@ -176,25 +179,32 @@ function replayOperation(
   columnsOf: ColumnsOf,
   skipped: Set<string>,
 ): readonly Statement[] {
-  if (operation.kind !== 'changeset') return sqlOf(operation).map((sql) => ({ sql }))
   const known = remember(columnsOf)
-  return [...readChangeset(operation.bytes)].flatMap((change) => {
+  const rows = rowChanges(operation).flatMap((change) => {
     const columns = known(change.table)
-    if (columns !== null) return replayRow(change, columns.map(quoted))
+    if (columns !== null) return replayRow(change, columns)
     skipped.add(change.table)
     return []
   })
+  return [...rows, ...sqlOf(operation).map((sql) => ({ sql }))]
 }
 
 /** One row's change as a statement, and one that fails if the first found no such row. */
-function replayRow(change: RowChange, names: readonly string[]): readonly Statement[] {
-  const table = quoted(change.table)
+function replayRow(change: RowChange, given: readonly string[]): readonly Statement[] {
+  const table = quote(change.table)
+  const rowid = change.byRowid ? freeRowid(given) : null
+  const names = [...(rowid === null ? [] : [rowid]), ...given.map(quote)]
   if (change.before === null) {
     const { columns, values } = present(change.after, names)
-    const marks = values.map(() => '?').join(', ')
-    return [{ sql: `INSERT INTO ${table} (${columns.join(', ')}) VALUES (${marks})`, args: values }]
+    const marks = values.map(() => '?')
+    // A rowid that has been taken since is not worth an error: the row gets another.
+    if (rowid !== null) {
+      marks[0] = `iif(EXISTS (SELECT 1 FROM ${table} WHERE ${rowid} = ?1), NULL, ?1)`
+    }
+    const sql = `INSERT INTO ${table} (${columns.join(', ')}) VALUES (${marks.join(', ')})`
+    return [{ sql, args: values }]
   }
-  const where = present(change.before, names)
+  const where = present(conditionOf(change), names)
   const condition = where.columns.map((column) => `${column} IS ?`).join(' AND ')
   if (change.after === null) {
     const sql = `DELETE FROM ${table} WHERE ${condition}`
@@ -204,6 +214,16 @@ function replayRow(change: RowChange, names: readonly string[]): readonly Statem
   const assignments = set.columns.map((column) => `${column} = ?`).join(', ')
   const sql = `UPDATE ${table} SET ${assignments} WHERE ${condition}`
   return [{ sql, args: [...set.values, ...where.values] }, mustHaveChanged(change.table)]
+}
+
+const freeRowid = (columns: readonly string[]): string =>
+  ['rowid', '_rowid_', 'oid'].find((name) => !columns.includes(name)) ?? 'rowid'
+
+/** What must be as it was: not the rowid where a PRIMARY KEY names the row. */
+function conditionOf({ byRowid, keyColumns, before }: RowChange): RowChange['before'] {
+  const own = keyColumns.filter((column) => column > 0)
+  const named = own.length > 0 && own.every((column) => (before?.[column] ?? null) !== null)
+  return byRowid && named ? [undefined, ...(before?.slice(1) ?? [])] : before
 }
 
 /** The columns that a record has values for. */
@@ -224,5 +244,3 @@ function mustHaveChanged(table: string): Statement {
   const sql = "SELECT json_extract('{}', iif(changes() = 1, '$', ?))"
   return { sql, args: [`The row of ${table} is not as it was.`], wantRows: false }
 }
-
-const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`

@@ -1,6 +1,7 @@
 /** The node's end of the line to the maintenance thread. */
 import type { Worker } from 'node:worker_threads'
 import { type ErrorData, fromErrorData, QuorateError, toErrorData } from '../base/errors.ts'
+import { type FreezeWork, LiveSnapshots } from './live-snapshots.ts'
 import type { FromMaintenance, MaintenanceJob, ToMaintenance } from './maintenance-worker.ts'
 import type { CopiedDatabase } from './snapshot-copy.ts'
 import { SnapshotFiles, type SnapshotWork } from './snapshot-files.ts'
@@ -28,6 +29,8 @@ export interface OpenMaintenance {
   readonly snapshots: SnapshotFiles
   /** Ends the thread; what it has not finished fails. */
   close(): Promise<void>
+  /** Lets go of the file: only when no connection of this process has it open any more. */
+  letGo(): void
 }
 
 /**
@@ -36,15 +39,16 @@ export interface OpenMaintenance {
  */
 export async function openMaintenance(options: MaintenanceOptions): Promise<OpenMaintenance> {
   const thread = new Maintenance(options)
-  const snapshots = new SnapshotFiles(options.folder, thread)
+  const live = new LiveSnapshots(options.path, thread)
+  const snapshots = new SnapshotFiles(options.folder, thread, live)
   const close = async (): Promise<void> => {
     await thread.close()
     await snapshots.close()
   }
-  return { snapshots, close }
+  return { snapshots, close, letGo: () => live.close() }
 }
 
-class Maintenance implements SnapshotWork {
+class Maintenance implements SnapshotWork, FreezeWork {
   readonly #options: MaintenanceOptions
   readonly #worker: Worker
   readonly #waiting = new Map<number, Waiting>()
@@ -66,6 +70,14 @@ class Maintenance implements SnapshotWork {
 
   digest(path: string): Promise<{ readonly bytes: number; readonly digest: string }> {
     return this.#ask({ kind: 'digest', path }) as ReturnType<SnapshotWork['digest']>
+  }
+
+  freeze(fd: number): Promise<CopiedDatabase> {
+    return this.#ask({ kind: 'freeze', fd }) as Promise<CopiedDatabase>
+  }
+
+  thaw(): void {
+    this.#post({ kind: 'thaw' })
   }
 
   async close(): Promise<void> {

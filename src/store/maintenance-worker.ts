@@ -6,16 +6,21 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { present } from '../base/assert.ts'
 import { type ErrorData, QuorateError, toErrorData } from '../base/errors.ts'
 import { CHECKPOINT, Checkpointer, planCheckpoint } from './checkpoint.ts'
-import { copyLive, digestFile } from './snapshot-copy.ts'
+import { type Frozen, freeze } from './frozen-file.ts'
+import { type CopiedDatabase, copyLive, digestFile } from './snapshot-copy.ts'
 
 export type MaintenanceJob =
   | { readonly kind: 'copy'; readonly path: string }
   | { readonly kind: 'digest'; readonly path: string }
+  /** Keep the file as it is; `fd` is it. */
+  | { readonly kind: 'freeze'; readonly fd: number }
 
 export type ToMaintenance =
   | { readonly kind: 'job'; readonly id: number; readonly job: MaintenanceJob }
   /** The store's thread has copied what was left of the WAL. */
   | { readonly kind: 'finished' }
+  /** The file may change again. */
+  | { readonly kind: 'thaw' }
   | { readonly kind: 'close' }
 
 export type FromMaintenance =
@@ -35,6 +40,7 @@ let finishing = false
 /** Frames in the WAL when the writer helped last. */
 let finishedAt = 0
 let problem = ''
+let frozen: Frozen | null = null
 
 function checkpoint(): void {
   if (finishing) return
@@ -61,7 +67,21 @@ function run(job: MaintenanceJob): Promise<unknown> {
       return copyLive(path, job.path)
     case 'digest':
       return digestFile(job.path)
+    case 'freeze':
+      return freezeLive(job.fd)
   }
+}
+
+async function freezeLive(fd: number): Promise<CopiedDatabase> {
+  thaw()
+  const { release, ...copied } = await freeze(path, fd, checkpointer)
+  frozen = { ...copied, release }
+  return copied
+}
+
+function thaw(): void {
+  frozen?.release()
+  frozen = null
 }
 
 const timer = setInterval(checkpoint, CHECKPOINT.everyMs)
@@ -79,8 +99,12 @@ port.on('message', (message: ToMaintenance) => {
     case 'finished':
       finishing = false
       return
+    case 'thaw':
+      thaw()
+      return
     case 'close':
       clearInterval(timer)
+      thaw()
       checkpointer.close()
       port.close()
   }

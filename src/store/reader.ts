@@ -1,22 +1,30 @@
 /**
  * Reads one database file: runs programs of reads, each in one read transaction that also tells
- * which entry the database is at. Synchronous and without threads, so that the simulator, an
- * application's own thread and the reader threads all use this one.
+ * which entry the database is at; at once, or piece by piece (a cursor). Synchronous and without
+ * threads, so that the simulator, an application's own thread and the reader threads all use this one.
  */
-import { constants, type DatabaseSync, type StatementSync } from 'node:sqlite'
-import { type LogIndex, toLogIndex } from '../base/brand.ts'
+import type { LogIndex } from '../base/brand.ts'
 import { type ErrorData, QuorateError, toErrorData } from '../base/errors.ts'
+import { LIMITS } from '../base/limits.ts'
 import type { Program, ProgramResult, Step, StepResult } from '../model/program.ts'
-import { firstKeyword } from '../model/sql-tokens.ts'
-import { inodeOf, openLive } from './live-file.ts'
+import type { CursorEntry } from '../model/request.ts'
+import { describeProgram } from './describe.ts'
+import { inodeOf } from './live-file.ts'
+import { ReaderConnection } from './reader-connection.ts'
+import { CursorRun, NOTHING, stepError } from './reader-cursor.ts'
+import { checkControl, type Plan, planReadOnly, planReads } from './reader-plan.ts'
 import {
-  type Action,
   conditionHolds,
   mapSqliteError,
-  type Prepared,
+  ResultRoom,
   runPrepared,
-  StatementCache,
+  type StatementCache,
 } from './statement.ts'
+
+/** Not a read, or not possible: nothing was run. */
+export type NoRead =
+  | { readonly kind: 'notRead' }
+  | { readonly kind: 'failed'; readonly error: ErrorData }
 
 export type ReadReply =
   | {
@@ -25,134 +33,68 @@ export type ReadReply =
       /** The database as of this entry. */
       readonly applied: LogIndex
     }
-  /** At least one statement is not a read: nothing was run. */
-  | { readonly kind: 'notRead' }
-  | { readonly kind: 'failed'; readonly error: ErrorData }
+  | NoRead
 
-/** PRAGMAs that tell about the database and change nothing, with an argument or without. */
-const READ_PRAGMAS: ReadonlySet<string> = new Set([
-  'table_info',
-  'table_xinfo',
-  'table_list',
-  'index_list',
-  'index_info',
-  'index_xinfo',
-  'foreign_key_list',
-  'foreign_key_check',
-  'integrity_check',
-  'quick_check',
-  'compile_options',
-  'database_list',
-  'collation_list',
-  'function_list',
-  'module_list',
-  'pragma_list',
-])
-
-/** PRAGMAs that tell when they have no argument, and set when they have one. */
-const READ_PRAGMAS_BARE: ReadonlySet<string> = new Set([
-  'application_id',
-  'auto_vacuum',
-  'data_version',
-  'encoding',
-  'foreign_keys',
-  'freelist_count',
-  'journal_mode',
-  'page_count',
-  'page_size',
-  'schema_version',
-  'user_version',
-])
-
-const READ_ACTIONS: ReadonlySet<number> = new Set([
-  constants.SQLITE_SELECT,
-  constants.SQLITE_READ,
-  constants.SQLITE_FUNCTION,
-  constants.SQLITE_RECURSIVE,
-])
-
-/** Statements that begin so are reads even if they can't be prepared. */
-const READ_KEYWORDS: ReadonlySet<string> = new Set(['SELECT', 'VALUES', 'EXPLAIN', 'PRAGMA'])
-/** SQLite says these whatever the schema, so they are errors here as much as at the leader. */
-const WRONG_ANYWHERE = /syntax error|incomplete input|unrecognized token/
-
-function isReadPragma(action: Action): boolean {
-  const name = (action.first ?? '').toLowerCase()
-  return READ_PRAGMAS.has(name) || (READ_PRAGMAS_BARE.has(name) && action.second === null)
-}
-
-/** Denied are PRAGMAs that may act while they are being prepared; the rest is judged afterwards. */
-function mayPrepare(action: Action): boolean {
-  return action.code !== constants.SQLITE_PRAGMA || isReadPragma(action)
-}
-
-/** BEGIN, COMMIT or ROLLBACK, if it is one of those. */
-function transactionControl(actions: readonly Action[]): string | null {
-  const [action] = actions
-  return action?.code === constants.SQLITE_TRANSACTION ? action.first : null
-}
-
-/** A statement without any action (VACUUM) is not a read. */
-function onlyReads(actions: readonly Action[]): boolean {
-  return (
-    actions.length > 0 &&
-    actions.every((a) => READ_ACTIONS.has(a.code) || a.code === constants.SQLITE_PRAGMA)
-  )
-}
-
-type Plan =
-  | { readonly kind: 'run'; readonly prepared: Prepared }
-  | { readonly kind: 'control'; readonly word: string }
-  | { readonly kind: 'error'; readonly error: ErrorData }
-
-/** One open connection and what belongs to it. */
-class Connection {
-  readonly db: DatabaseSync
-  readonly cache: StatementCache
-  /** To notice that another file has taken the place of this one. */
-  readonly inode: number
-  readonly begin: StatementSync
-  readonly commit: StatementSync
-  readonly #schemaVersion: StatementSync
-  #applied: StatementSync | null = null
-  #seenSchema: unknown = null
-
-  constructor(path: string) {
-    const { db, inode } = openLive(path, { readOnly: true, timeout: 5_000 })
-    this.db = db
-    this.inode = inode
-    this.begin = this.db.prepare('begin')
-    this.commit = this.db.prepare('commit')
-    this.#schemaVersion = this.db.prepare('pragma schema_version', { returnArrays: true })
-    this.cache = new StatementCache(this.db, mayPrepare)
-  }
-
-  /** Within the transaction: drops what another schema made stale, and says what is applied. */
-  look(): LogIndex {
-    const [version] = this.#schemaVersion.get() as unknown as [number]
-    if (version !== this.#seenSchema) {
-      this.cache.clear()
-      this.#seenSchema = version
-      this.#applied = this.#prepareApplied()
+/** See CursorReply of node/ports.ts. */
+export type CursorReply =
+  | {
+      readonly kind: 'chunk'
+      readonly entries: readonly CursorEntry[]
+      readonly done: boolean
+      readonly cursor: number | null
+      readonly applied: LogIndex
     }
-    return toLogIndex(Number(this.#applied?.get()?.['value'] ?? 0))
-  }
+  | NoRead
 
-  /** null in a file that belongs to no cluster yet. */
-  #prepareApplied(): StatementSync | null {
-    const table = this.db.prepare("select 1 from sqlite_master where name = '_quorate_state'").get()
-    if (table === undefined) return null
-    return this.db.prepare("select value from _quorate_state where key = 'applied'")
-  }
+export interface CursorBegin {
+  /** What the cursor will be called if it stays open. */
+  readonly cursor: number
+  readonly program: Program
+  readonly chunkBytes: number
+  /** The snapshot stays for the next program, until COMMIT or ROLLBACK. */
+  readonly keep: boolean
+}
+
+export interface CursorNext {
+  readonly cursor: number
+  readonly program: Program | null
+  readonly chunkBytes: number
+}
+
+interface Cursor {
+  readonly connection: ReaderConnection
+  readonly applied: LogIndex
+  readonly keep: boolean
+  run: CursorRun
+}
+
+/** Connections kept open that no cursor holds. */
+const FREE_MAX = 4
+
+export interface ReaderOptions {
+  /** A chunk ends early when this says so; called after each row. Default: never. */
+  readonly enough?: () => boolean
+  /** Cursors open at once. */
+  readonly cursorsMax?: number
 }
 
 /** Reads of one database file. Opens it when first asked, and anew when the file was replaced. */
 export class Reader {
   readonly #path: string
-  #connection: Connection | null = null
+  readonly #enough: () => boolean
+  readonly #cursorsMax: number
+  #free: ReaderConnection[] = []
+  readonly #cursors = new Map<number, Cursor>()
 
-  constructor(path: string) {
+  constructor(path: string, options: ReaderOptions = {}) {
     this.#path = path
+    this.#enough = options.enough ?? (() => false)
+    this.#cursorsMax = options.cursorsMax ?? LIMITS.cursorsMax
+  }
+
+  /** Cursors that are open. */
+  get cursors(): number {
+    return this.#cursors.size
   }
 
   /**
@@ -162,82 +104,142 @@ export class Reader {
    */
   read(program: Program): ReadReply {
     try {
-      const connection = this.#connect()
-      connection.begin.run()
+      const connection = this.#take()
       try {
-        const applied = connection.look()
-        const plans = planSteps(connection.cache, program.steps)
+        const applied = connection.begin()
+        if (program.describe) {
+          const steps = describeProgram(program, connection.cache)
+          return { kind: 'rows', result: { steps, autocommit: true }, applied }
+        }
+        const plans = planReads(connection.cache, program.steps)
         if (plans === null) return { kind: 'notRead' }
-        return { kind: 'rows', result: run(connection.cache, program, plans), applied }
+        return { kind: 'rows', result: runAll(connection.cache, program, plans), applied }
       } finally {
-        connection.commit.run()
+        this.#give(connection)
       }
     } catch (error) {
-      return { kind: 'failed', error: toErrorData(mapSqliteError(error)) }
+      return failed(error)
     }
   }
 
-  /** Lets go of the file; the next read opens it again. */
+  /**
+   * Begins a program whose rows are pulled piece by piece. Never throws, as read. Asked twice for
+   * the same cursor, it refuses: a pool of readers hands a task on and back again.
+   */
+  open({ cursor, program, chunkBytes, keep }: CursorBegin): CursorReply {
+    if (this.#cursors.has(cursor)) return cursorClosed(cursor)
+    try {
+      const connection = this.#take()
+      try {
+        const applied = connection.begin()
+        const { cache } = connection
+        const plans = keep ? planReadOnly(cache, program.steps) : planReads(cache, program.steps)
+        if (plans === null) {
+          this.#give(connection)
+          return { kind: 'notRead' }
+        }
+        const run = new CursorRun(program, plans, true)
+        return this.#chunk(cursor, { connection, applied, keep, run }, chunkBytes)
+      } catch (error) {
+        if (!this.#cursors.has(cursor)) this.#give(connection)
+        throw error
+      }
+    } catch (error) {
+      return failed(error)
+    }
+  }
+
+  /** The next chunk, or the first of the next program in the same snapshot. */
+  fetch({ cursor, program, chunkBytes }: CursorNext): CursorReply {
+    const found = this.#cursors.get(cursor)
+    if (found === undefined) return cursorClosed(cursor)
+    try {
+      if (program !== null) this.#next(found, program)
+      return this.#chunk(cursor, found, chunkBytes)
+    } catch (error) {
+      this.closeCursor(cursor)
+      return failed(error)
+    }
+  }
+
+  closeCursor(cursor: number): void {
+    const found = this.#cursors.get(cursor)
+    if (found === undefined) return
+    this.#cursors.delete(cursor)
+    found.run.stop()
+    this.#give(found.connection)
+  }
+
+  /** Lets go of the file; the next read opens it again. Cursors keep what they had. */
   reopen(): void {
-    this.#connection?.db.close()
-    this.#connection = null
+    for (const connection of this.#free) connection.close()
+    this.#free = []
   }
 
   close(): void {
+    for (const cursor of [...this.#cursors.keys()]) this.closeCursor(cursor)
     this.reopen()
   }
 
-  #connect(): Connection {
-    const known = this.#connection
-    if (known !== null && inodeOf(this.#path) === known.inode) return known
-    this.reopen()
-    this.#connection = new Connection(this.#path)
-    return this.#connection
+  #next(cursor: Cursor, program: Program): void {
+    if (!cursor.keep) {
+      throw new QuorateError('BAD_REQUEST', 'The cursor was not opened for a second program.')
+    }
+    cursor.run.stop()
+    const plans = planReadOnly(cursor.connection.cache, program.steps)
+    cursor.run = new CursorRun(program, plans, cursor.run.autocommit)
+  }
+
+  #chunk(name: number, cursor: Cursor, chunkBytes: number): CursorReply {
+    const { connection, applied, keep, run } = cursor
+    const entries = run.next(chunkBytes, this.#enough)
+    const { done } = run
+    if (!done || (keep && !run.closed)) {
+      if (!this.#cursors.has(name)) this.#add(name, cursor)
+      return { kind: 'chunk', entries, done, cursor: name, applied }
+    }
+    this.#cursors.delete(name)
+    this.#give(connection)
+    return { kind: 'chunk', entries, done, cursor: null, applied }
+  }
+
+  #add(name: number, cursor: Cursor): void {
+    if (this.#cursors.size >= this.#cursorsMax) {
+      cursor.run.stop()
+      throw new QuorateError('OVERLOADED', `${this.#cursorsMax} cursors are open on one thread.`)
+    }
+    this.#cursors.set(name, cursor)
+  }
+
+  /** A connection to the file as it is named now. */
+  #take(): ReaderConnection {
+    const inode = inodeOf(this.#path)
+    for (let known = this.#free.pop(); known !== undefined; known = this.#free.pop()) {
+      if (known.inode === inode) return known
+      known.close()
+    }
+    return new ReaderConnection(this.#path)
+  }
+
+  #give(connection: ReaderConnection): void {
+    connection.end()
+    if (this.#free.length < FREE_MAX) this.#free.push(connection)
+    else connection.close()
   }
 }
 
-/** What to do for each step, or null if the program is not one of reads only. */
-function planSteps(cache: StatementCache, steps: readonly Step[]): readonly Plan[] | null {
-  const plans: Plan[] = []
-  let depth = 0
-  for (const { statement } of steps) {
-    const plan = planStep(cache, statement.sql)
-    if (plan === null) return null
-    if (plan.kind === 'control') depth = plan.word === 'BEGIN' ? 1 : 0
-    plans.push(plan)
-  }
-  // A transaction that stays open is somebody's stream, which lives at the writer.
-  return depth === 0 ? plans : null
+function failed(error: unknown): NoRead {
+  return { kind: 'failed', error: toErrorData(mapSqliteError(error)) }
 }
 
-function planStep(cache: StatementCache, sql: string): Plan | null {
-  let denied = false
-  try {
-    const prepared = cache.prepare(sql, (actions) => {
-      denied = !actions.every(mayPrepare)
-    })
-    if (prepared.keyword === 'EXPLAIN') return { kind: 'run', prepared }
-    const word = transactionControl(prepared.actions)
-    if (word !== null) return { kind: 'control', word }
-    return onlyReads(prepared.actions) ? { kind: 'run', prepared } : null
-  } catch (error) {
-    if (denied) return null
-    if (!(error instanceof QuorateError)) throw error
-    return wrongHere(sql, error) ? { kind: 'error', error: toErrorData(error) } : null
-  }
+function cursorClosed(cursor: number): NoRead {
+  const detail = `There is no cursor ${cursor} any more.`
+  return { kind: 'failed', error: { code: 'CURSOR_CLOSED', detail } }
 }
 
-/**
- * Whether an error of preparing is this replica's to give. A write to a table that has not come
- * here yet is for the leader to judge.
- */
-function wrongHere(sql: string, error: QuorateError): boolean {
-  if (error.code !== 'SQL_ERROR' || WRONG_ANYWHERE.test(error.detail)) return true
-  return READ_KEYWORDS.has(firstKeyword(sql))
-}
-
-function run(cache: StatementCache, program: Program, plans: readonly Plan[]): ProgramResult {
+function runAll(cache: StatementCache, program: Program, plans: readonly Plan[]): ProgramResult {
   const results: StepResult[] = []
+  const room = new ResultRoom(program.resultBytesMax)
   let autocommit = true
   let ended = false
   for (const [i, step] of program.steps.entries()) {
@@ -247,7 +249,7 @@ function run(cache: StatementCache, program: Program, plans: readonly Plan[]): P
       results.push(null)
       continue
     }
-    const result = runStep(cache, step, plan, autocommit)
+    const result = runStep(cache, step, plan, autocommit, room)
     if (plan.kind === 'control' && 'ok' in result) autocommit = plan.word !== 'BEGIN'
     ended = program.atomic && 'error' in result
     results.push(result)
@@ -260,27 +262,14 @@ function runStep(
   step: Step,
   plan: Plan,
   autocommit: boolean,
+  room: ResultRoom,
 ): Exclude<StepResult, null> {
   try {
     if (plan.kind === 'error') return { error: plan.error }
-    if (plan.kind === 'run') return { ok: runPrepared(cache, plan.prepared, step.statement) }
+    if (plan.kind === 'run') return { ok: runPrepared(cache, plan.prepared, step.statement, room) }
     checkControl(plan.word, autocommit)
-    return { ok: { columns: [], rows: [], changes: 0, lastInsertRowid: null } }
+    return { ok: NOTHING }
   } catch (error) {
-    if (error instanceof QuorateError) return { error: toErrorData(error) }
-    throw error
-  }
-}
-
-/** The errors that SQLite would give, in its words. */
-function checkControl(word: string, autocommit: boolean): void {
-  const sqlite = 'SQLITE_ERROR'
-  if (word === 'BEGIN' && !autocommit) {
-    const detail = 'cannot start a transaction within a transaction.'
-    throw new QuorateError('SQL_ERROR', detail, { sqlite })
-  }
-  if (word !== 'BEGIN' && autocommit) {
-    const detail = `cannot ${word.toLowerCase()} - no transaction is active.`
-    throw new QuorateError('SQL_ERROR', detail, { sqlite })
+    return { error: stepError(error) }
   }
 }

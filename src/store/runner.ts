@@ -2,6 +2,7 @@
  * Runs programs: step by step, under their conditions, with the transactions that they ask for.
  * What a transaction is to SQLite is the scope's business.
  */
+import { present } from '../base/assert.ts'
 import { type ErrorData, QuorateError, toErrorData } from '../base/errors.ts'
 import type {
   Program,
@@ -13,9 +14,12 @@ import type {
 } from '../model/program.ts'
 import type { Classified, Statements } from './classify.ts'
 import type { Connection } from './connections.ts'
-import { nullKeyError, quote } from './schema-guard.ts'
+import { describeProgram } from './describe.ts'
+import { quote } from './quote.ts'
+import { runRows } from './run-rows.ts'
 import type { Scope } from './scope.ts'
-import { conditionHolds, runPrepared } from './statement.ts'
+import { conditionHolds, failKeepsRows, ResultRoom, runPrepared } from './statement.ts'
+import type { Paused } from './types.ts'
 
 /** Where a stream of statements stands; a program of its own begins with a new one. */
 export class TransactionState {
@@ -43,8 +47,6 @@ const EMPTY_STEP: StepResult = { ok: EMPTY }
  */
 export function toStepError(error: unknown): ErrorData {
   if (!(error instanceof QuorateError)) throw error
-  const nullKey = error.code === 'SQL_CONSTRAINT' ? nullKeyError(error.detail) : null
-  if (nullKey !== null) return toErrorData(nullKey)
   if (error.code === 'LOG_CORRUPT' && corruptVirtual(error.cause)) {
     return { code: 'SQL_ERROR', detail: error.detail, facts: { sqlite: 'SQLITE_CORRUPT' } }
   }
@@ -57,15 +59,6 @@ function corruptVirtual(cause: unknown): boolean {
   return (cause as { errcode?: number } | undefined)?.errcode === 267
 }
 
-/** Runs a query or a row change without any care for transactions. */
-export function runRows(
-  statements: Statements,
-  statement: Statement,
-  found: Classified,
-): StatementResult {
-  return runPrepared(statements.cache, found.prepare(), statement)
-}
-
 /** One program on its way. */
 export class ProgramRun {
   readonly #writer: Connection
@@ -73,9 +66,17 @@ export class ProgramRun {
   readonly #scope: Scope
   readonly #state: TransactionState
   readonly #program: Program
+  readonly #room: ResultRoom
   readonly steps: StepResult[]
   /** Transactions with writes that committed. */
   written = 0
+  /** The step before which it stopped, to go on when what it did is committed; null: it is done. */
+  pausedAt: number | null = null
+  readonly #from: number
+  /** What ended the program as a whole, not only a step of it. */
+  #lost: unknown = null
+  /** Rows that the latest change in the program changed. */
+  #changes = 0
 
   constructor(
     writer: Connection,
@@ -83,13 +84,16 @@ export class ProgramRun {
     scope: Scope,
     state: TransactionState,
     program: Program,
+    resume?: Paused,
   ) {
     this.#writer = writer
     this.#statements = statements
     this.#scope = scope
     this.#state = state
     this.#program = program
-    this.steps = new Array<StepResult>(program.steps.length).fill(null)
+    this.#room = new ResultRoom(program.resultBytesMax)
+    this.#from = resume?.at ?? 0
+    this.steps = resume?.steps.slice() ?? new Array<StepResult>(program.steps.length).fill(null)
   }
 
   get result(): ProgramResult {
@@ -97,6 +101,11 @@ export class ProgramRun {
   }
 
   run(): void {
+    if (this.#program.describe) {
+      const described = describeProgram(this.#program, this.#statements.cache)
+      for (const [i, step] of described.entries()) this.steps[i] = step
+      return
+    }
     try {
       if (this.#program.atomic) this.#runAtomic()
       else this.#runSteps()
@@ -130,11 +139,29 @@ export class ProgramRun {
 
   #runSteps(): void {
     for (const [i, step] of this.#program.steps.entries()) {
+      if (i < this.#from) continue
       if (!conditionHolds(step.condition, this.steps, !this.#state.open)) continue
+      if (this.#scope.pending && !this.#state.open && this.#needsGround(i, step)) {
+        this.pausedAt = i
+        return
+      }
       const error = this.#attempt(() => this.#step(i, step))
       if (error === null) continue
       this.steps[i] = { error }
       if (this.#state.open && !this.#writer.db.isTransaction) this.#gone()
+    }
+  }
+
+  /** Whether a step must find everything before it committed. */
+  #needsGround(i: number, { statement }: Step): boolean {
+    try {
+      const { kind, alone, pragma } = this.#statements.get(statement.sql)
+      // A setting at the end is without effect.
+      if (pragma !== null) return alone && i < this.#program.steps.length - 1
+      return alone || kind === 'begin' || kind === 'savepoint'
+    } catch {
+      // It gets its error when it runs.
+      return false
     }
   }
 
@@ -166,6 +193,7 @@ export class ProgramRun {
       run()
       return null
     } catch (error) {
+      if (error === this.#lost) throw error
       return toStepError(error)
     }
   }
@@ -173,7 +201,12 @@ export class ProgramRun {
   /** SQLite ended the transaction by itself. */
   #gone(): void {
     this.#state.closed()
-    this.#scope.lost()
+    try {
+      this.#scope.lost()
+    } catch (error) {
+      this.#lost = error
+      throw error
+    }
   }
 
   #begin(): void {
@@ -207,21 +240,15 @@ export class ProgramRun {
         this.#rows(i, statement, found)
         break
       case 'ddl':
-      case 'setPragma':
         refuseArguments(statement)
-        this.#inTransaction(i, () => {
-          if (found.kind === 'ddl') this.#scope.ddl(found)
-          else this.#setPragma(found)
-          this.#state.wrote = true
-          return EMPTY_STEP
-        })
+        this.#writes(i, () => this.#scope.ddl(found))
         break
-      case 'foreignKeys':
-        if (!this.#state.open) this.#scope.setForeignKeys(found.on)
-        this.steps[i] = EMPTY_STEP
+      case 'pragma':
+        refuseArguments(statement)
+        this.#pragma(i, found)
         break
-      case 'deferForeignKeys':
-        this.#scope.deferForeignKeys(found.on)
+      case 'vacuum':
+        if (this.#state.open) throw sqlError('cannot VACUUM from within a transaction')
         this.steps[i] = EMPTY_STEP
         break
       default:
@@ -229,14 +256,39 @@ export class ProgramRun {
     }
   }
 
-  #setPragma(found: Classified): void {
-    this.#scope.beforePragma(found.name as 'user_version' | 'application_id')
-    runPrepared(this.#statements.cache, found.prepare(), { sql: found.sql })
+  #pragma(i: number, found: Classified): void {
+    const plan = present(found.pragma, () => 'what a PRAGMA sets')
+    this.steps[i] = EMPTY_STEP
+    switch (plan.kind) {
+      case 'setting':
+        this.#scope.set(plan.name, plan.on)
+        break
+      case 'deferForeignKeys':
+        this.#scope.deferForeignKeys(plan.on)
+        break
+      case 'replicated':
+        this.#writes(i, () => {
+          this.#scope.beforePragma(plan.name)
+          runPrepared(this.#statements.cache, found.prepare(), { sql: found.sql })
+        })
+        break
+      default:
+    }
+  }
+
+  /** Something without a result. */
+  #writes(i: number, run: () => void): void {
+    this.#inTransaction(i, () => {
+      run()
+      this.#state.wrote = true
+      return EMPTY_STEP
+    })
   }
 
   #rows(i: number, statement: Statement, found: Classified): void {
+    if (found.counts) this.#scope.beforeCount(this.#changes)
     if (found.prepare().changes === null) {
-      this.steps[i] = { ok: runRows(this.#statements, statement, found) }
+      this.steps[i] = { ok: runRows(this.#writer, this.#statements, statement, found, this.#room) }
       return
     }
     this.#inTransaction(
@@ -244,8 +296,9 @@ export class ProgramRun {
       () => {
         // OR FAIL may have written even if it throws.
         if (found.fails) this.#state.wrote = true
-        const ok = runRows(this.#statements, statement, found)
+        const ok = runRows(this.#writer, this.#statements, statement, found)
         this.#state.wrote = true
+        this.#changes = ok.changes
         return { ok }
       },
       found.fails,
@@ -264,19 +317,24 @@ export class ProgramRun {
       this.#commit()
     } catch (error) {
       if (!this.#writer.db.isTransaction) this.#gone()
-      else if (keeps) this.#keep(i, error)
+      else if (keeps && failKeepsRows(error)) throw this.#keep(i, error)
       else this.#rollback()
       throw error
     }
   }
 
-  /** What OR FAIL wrote before its error stays, as it does in SQLite. */
-  #keep(i: number, error: unknown): void {
+  /**
+   * What OR FAIL wrote before its error stays, as it does in SQLite, if COMMIT has nothing against
+   * it. Returns the error to tell.
+   */
+  #keep(i: number, error: unknown): unknown {
     try {
       this.steps[i] = { error: toStepError(error) }
       this.#commit()
-    } catch {
+      return error
+    } catch (objection) {
       this.#rollback()
+      return objection
     }
   }
 

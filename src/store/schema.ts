@@ -1,24 +1,33 @@
 /** The writer's view of the schema: its facts and its statements, for as long as it stays as it is. */
-import { Statements } from './classify.ts'
+import { isWrite, Statements } from './classify.ts'
 import type { Connection } from './connections.ts'
-import { dropNullGuards, readFacts, type SchemaFacts, setNullGuards } from './schema-guard.ts'
+import { quote } from './quote.ts'
+import { RowWatch } from './row-watch.ts'
+import { readFacts, type SchemaFacts } from './schema-guard.ts'
+import type { Prepared } from './statement.ts'
 
 export class Schema {
   readonly statements: Statements
+  readonly rows: RowWatch
   readonly #writer: Connection
   #facts: SchemaFacts | null = null
+  /** At which generation of `rows` a statement's tables were watched. */
+  readonly #ready = new WeakMap<Prepared, number>()
   #version = -1
 
   constructor(writer: Connection) {
     this.#writer = writer
-    this.statements = new Statements(writer.db, () => this.facts)
+    this.rows = new RowWatch(writer)
+    this.statements = new Statements(writer.db, () => this.facts, {
+      watchFor: (prepared) => this.#watchFor(prepared),
+      copying: (table, run) => this.#copying(table, run),
+    })
   }
 
-  /** Read when first asked for; sets the guards against NULL keys along with it. */
+  /** Read when first asked for. */
   get facts(): SchemaFacts {
     if (this.#facts === null) {
       this.#facts = readFacts(this.#writer)
-      setNullGuards(this.#writer, this.#facts)
       this.#version = this.#writer.schemaVersion()
     }
     return this.#facts
@@ -30,16 +39,51 @@ export class Schema {
     this.facts
   }
 
+  /** Sees to it that changes of rows are noticed that the session extension doesn't record. */
+  watch(): void {
+    this.rows.watch(this.facts.watched)
+  }
+
+  /** As `watch`, of the tables that a statement may write, itself or by triggers and foreign keys. */
+  #watchFor(prepared: Prepared): void {
+    const { watched } = this.facts
+    if (watched.length === 0 || this.#ready.get(prepared) === this.rows.generation) return
+    const written = new Set(prepared.actions.filter(isWrite).map(({ first }) => first))
+    this.rows.watch(watched.filter(({ name }) => written.has(name)))
+    this.#ready.set(prepared, this.rows.generation)
+  }
+
+  /**
+   * SQLite copies a table into an empty one without looking at the rows, so that they keep their
+   * rowids, but not if there are triggers. So it does it unwatched, and all rows are new.
+   */
+  #copying<T>(name: string, run: () => T): T {
+    const same = (one: string) => one.toLowerCase() === name.toLowerCase()
+    const table = this.facts.watched.find((one) => same(one.name))
+    if (table === undefined || !this.#isEmpty(table.name)) return run()
+    this.rows.clear(table.name)
+    try {
+      return run()
+    } finally {
+      this.rows.touchAll(table)
+    }
+  }
+
+  #isEmpty(table: string): boolean {
+    return this.#writer.internal(`select 1 from main.${quote(table)} limit 1`).row() === undefined
+  }
+
   /** The schema may have changed, also back by a rollback. */
   forget(): void {
     this.#facts = null
     this.#version = -1
     this.statements.clear()
+    this.rows.forget()
   }
 
-  /** Another connection is about to run DDL: its tables must not have guards then. */
+  /** Another connection is about to run DDL: its tables must not have triggers then. */
   release(): void {
     this.forget()
-    dropNullGuards(this.#writer)
+    this.rows.clear()
   }
 }

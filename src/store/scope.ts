@@ -8,13 +8,19 @@ import { QuorateError } from '../base/errors.ts'
 import { LIMITS } from '../base/limits.ts'
 import type { Entry, Operation, WriteRecord } from '../model/entry.ts'
 import type { Capture } from './capture.ts'
+import { ChangeCount } from './change-count.ts'
 import type { Classified } from './classify.ts'
-import type { Connection, Connections, Internal } from './connections.ts'
+import type { Connections, Internal } from './connections.ts'
+import { Ddl, type Writing } from './ddl.ts'
+import { foreignKeyViolations } from './foreign-keys.ts'
+import type { ReplicatedPragma, SettingName } from './pragmas.ts'
 import type { Schema } from './schema.ts'
-import { checkTables, dropNullGuards, quote } from './schema-guard.ts'
+import type { Settings } from './settings.ts'
 import { mapSqliteError } from './statement.ts'
 
 export interface Scope {
+  /** What the program did so far is not committed, though to the program it is. */
+  readonly pending: boolean
   begin(): void
   /** Throws what COMMIT says; the transaction is open still. */
   commit(): void
@@ -22,10 +28,12 @@ export interface Scope {
   /** The client set a savepoint: what `rolledBackTo` needs to know of it. */
   mark(): number
   rolledBackTo(mark: number): void
-  beforePragma(name: 'user_version' | 'application_id'): void
+  beforePragma(name: ReplicatedPragma): void
   ddl(statement: Classified): void
-  setForeignKeys(on: boolean): void
+  set(name: SettingName, on: boolean): void
   deferForeignKeys(on: boolean): void
+  /** A statement is about to ask for changes(), which should be this. */
+  beforeCount(changes: number): void
   /** SQLite has rolled its transaction back on its own, as OR ROLLBACK does. */
   lost(): void
 }
@@ -37,6 +45,7 @@ export class BatchLost extends Error {
 
 /** Transactions as savepoints of one SQLite transaction that somebody else begins and ends. */
 export class BatchScope implements Scope {
+  readonly pending = false
   readonly #capture: Capture
   readonly #savepoint: Internal
   readonly #release: Internal
@@ -60,16 +69,19 @@ export class BatchScope implements Scope {
   rollback(): void {
     this.#rollbackTo.run()
     this.#release.run()
+    this.#capture.rolledBack()
   }
 
-  /** SQLite's session forgets what was rolled back; without DDL nothing else has to. */
+  /** SQLite's session forgets what was rolled back; without DDL little else has to. */
   mark(): number {
     return 0
   }
 
-  rolledBackTo(): void {}
+  rolledBackTo(): void {
+    this.#capture.rolledBack()
+  }
 
-  beforePragma(name: 'user_version' | 'application_id'): void {
+  beforePragma(name: ReplicatedPragma): void {
     this.#capture.beforePragma(name)
   }
 
@@ -77,13 +89,16 @@ export class BatchScope implements Scope {
     unreachable(statement as never)
   }
 
-  setForeignKeys(on: boolean): void {
-    unreachable(on as never)
+  set(name: SettingName): void {
+    unreachable(name as never)
   }
 
   deferForeignKeys(on: boolean): void {
     unreachable(on as never)
   }
+
+  /** Nothing is logged while the batch runs. */
+  beforeCount(): void {}
 
   lost(): void {
     throw new BatchLost('SQLite rolled the batch back')
@@ -110,7 +125,10 @@ export class OwnScope implements Scope {
   readonly #connections: Connections
   readonly #schema: Schema
   readonly #capture: Capture
+  readonly #settings: Settings
+  readonly #ddl: Ddl
   readonly #outlet: Outlet
+  readonly interactive: boolean
   /** The result so far, to be logged with what it did; set by whoever runs the program. */
   record: () => WriteRecord | null = () => null
   /** Tried transactions in the SQLite transaction that is open. */
@@ -122,16 +140,24 @@ export class OwnScope implements Scope {
   /** Whether something may have been broken that foreign keys would find at COMMIT. */
   #deferred = false
 
-  constructor(connections: Connections, schema: Schema, capture: Capture, outlet: Outlet) {
+  /** @param interactive it may stay open between programs */
+  constructor(writing: Writing, outlet: Outlet, interactive: boolean) {
+    const { connections, schema, capture, settings } = writing
+    this.interactive = interactive
     this.#connections = connections
     this.#schema = schema
     this.#capture = capture
+    this.#settings = settings
+    this.#ddl = new Ddl(writing)
     this.#outlet = outlet
   }
 
-  /** A transaction with DDL has been tried and awaits the program's end. */
-  get tried(): boolean {
-    return this.#tried > 0
+  /**
+   * A transaction with DDL has been tried. On a stream, whose transaction answers before it
+   * commits, data of an earlier one count as well.
+   */
+  get pending(): boolean {
+    return this.#tried > 0 || (this.interactive && this.entries.length > 0)
   }
 
   begin(): void {
@@ -178,7 +204,6 @@ export class OwnScope implements Scope {
   /** Checks what COMMIT would check, which is never reached. */
   #commitTried(): void {
     const { writer } = this.#connections
-    checkTables(this.#schema.facts)
     if (this.#deferred || this.#schema.facts.deferred.size > 0) this.#checkForeignKeys()
     if (this.#tried > 0) writer.db.exec('release _quorate_tx')
     this.#tried += 1
@@ -187,9 +212,9 @@ export class OwnScope implements Scope {
   /** No new violations. The applier still sees the database as it was before. */
   #checkForeignKeys(): void {
     const { writer, applier } = this.#connections
-    if (!this.#enforces()) return
-    const after = violations(writer)
-    if (after === 0 || after <= violations(applier)) return
+    if (!this.#settings.isOn('foreign_keys')) return
+    const after = foreignKeyViolations(writer)
+    if (after === 0 || after <= foreignKeyViolations(applier)) return
     throw new QuorateError('SQL_CONSTRAINT', 'FOREIGN KEY constraint failed.', {
       sqlite: 'SQLITE_CONSTRAINT',
     })
@@ -238,85 +263,19 @@ export class OwnScope implements Scope {
     this.#capture.cut(mark)
   }
 
-  beforePragma(name: 'user_version' | 'application_id'): void {
+  beforePragma(name: ReplicatedPragma): void {
     this.#capture.beforePragma(name)
   }
 
   ddl(statement: Classified): void {
-    statement.prepare()
-    // Guards on a table could get in the way of changing it; they are set again when needed.
-    const dropsParent = this.#dropsParent(statement.name)
-    dropNullGuards(this.#connections.writer)
-    if (dropsParent) this.#dropParent(statement)
-    else this.#runDdl(statement)
-    this.#schema.forget()
+    const { effect, deletedParents } = this.#ddl.run(statement)
+    this.#hasDdl ||= effect
+    this.#deferred ||= deletedParents
   }
 
-  #runDdl(statement: Classified): void {
-    const { writer } = this.#connections
-    this.#capture.ddl(statement.sql, () => {
-      const before = writer.schemaVersion()
-      try {
-        writer.db.exec(statement.sql)
-      } catch (error) {
-        throw mapSqliteError(error)
-      } finally {
-        this.#schema.forget()
-      }
-      // IF NOT EXISTS and the like: nothing to log. ANALYZE may change statistics only.
-      const effect = writer.schemaVersion() !== before || statement.keyword === 'ANALYZE'
-      this.#hasDdl ||= effect
-      return effect
-    })
-  }
-
-  /** DROP TABLE of a table that a foreign key in force refers to. */
-  #dropsParent(table: string): boolean {
-    if (!this.#schema.facts.parents.has(table.toLowerCase()) || !this.#enforces()) return false
-    const { writer } = this.#connections
-    const there = "select 1 from sqlite_schema where type = 'table' and lower(name) = lower(?)"
-    return writer.internal(there).row(table) !== undefined
-  }
-
-  #enforces(): boolean {
-    return Number(this.#connections.writer.internal('pragma foreign_keys').row()?.[0]) === 1
-  }
-
-  /**
-   * DROP TABLE deletes the rows first if a foreign key refers to them, with all that follows in
-   * other tables. Replicas run DDL without foreign keys, so the deleting becomes a changeset.
-   * Triggers don't fire when SQLite does it.
-   */
-  #dropParent(statement: Classified): void {
-    const { writer } = this.#connections
-    const mark = this.#capture.mark()
-    this.#deferred = true
-    writer.db.exec('savepoint _quorate_drop')
-    try {
-      const triggers = writer.internal(
-        "select name from sqlite_schema where type = 'trigger' and lower(tbl_name) = lower(?)",
-      )
-      for (const [name] of triggers.rows(statement.name)) {
-        writer.db.exec(`drop trigger main.${quote(String(name))}`)
-      }
-      writer.db.exec(`delete from main.${quote(statement.name)}`)
-      this.#runDdl(statement)
-    } catch (error) {
-      if (writer.db.isTransaction) {
-        writer.db.exec('rollback to _quorate_drop')
-        this.#schema.forget()
-        this.#capture.cut(mark)
-      }
-      throw mapSqliteError(error)
-    } finally {
-      if (writer.db.isTransaction) writer.db.exec('release _quorate_drop')
-    }
-  }
-
-  setForeignKeys(on: boolean): void {
-    const { db } = this.#connections.writer
-    // SQLite ignores it inside a transaction, and so does this.
-    db.exec(`pragma foreign_keys = ${on ? 'on' : 'off'}`)
+  set(name: SettingName, on: boolean): void {
+    this.#settings.set(name, on)
+    this.#schema.statements.clear()
   }
 
   deferForeignKeys(on: boolean): void {
@@ -325,6 +284,10 @@ export class OwnScope implements Scope {
       db.exec(`pragma defer_foreign_keys = ${on ? 'on' : 'off'}`)
       this.#deferred ||= on
     } else this.#deferNext = on
+  }
+
+  beforeCount(changes: number): void {
+    if (this.entries.length > 0) new ChangeCount(this.#connections.writer).set(changes)
   }
 
   /** Throws if transactions that seemed done went with it. */
@@ -340,20 +303,9 @@ export class OwnScope implements Scope {
   }
 }
 
-/** Rows that refer to nothing. */
-function violations(connection: Connection): number {
-  try {
-    return connection.internal('pragma foreign_key_check').rows().length
-  } catch (error) {
-    // A key that refers to columns without an index can't be checked, by COMMIT neither.
-    if ((error as { errcode?: number }).errcode === 1) return 0
-    throw error
-  }
-}
-
 function sizeOf(operations: readonly Operation[]): number {
   return operations.reduce(
-    (sum, operation) => sum + (operation.kind === 'changeset' ? operation.bytes.length : 0),
+    (sum, operation) => sum + ('bytes' in operation ? operation.bytes.length : 0),
     0,
   )
 }

@@ -54,16 +54,21 @@ export function lastEntryOf(path: string): CopiedDatabase['last'] {
   try {
     // A single file that is renamed into place must not need a WAL of its own to be read.
     db.exec('pragma journal_mode = delete')
-    const there = "select 1 from sqlite_schema where name = '_quorate_log'"
-    if (db.prepare(there).get() === undefined) return { term: toTerm(0), index: toLogIndex(0) }
-    const last = 'select term, idx from _quorate_log order by idx desc limit 1'
-    const base = `select (select value from _quorate_state where key = 'baseTerm') as term,
-      (select value from _quorate_state where key = 'baseIndex') as idx`
-    const row = db.prepare(last).get() ?? db.prepare(base).get()
-    return { term: toTerm(Number(row?.['term'])), index: toLogIndex(Number(row?.['idx'])) }
+    return lastEntryIn(db)
   } finally {
     db.close()
   }
+}
+
+/** The last entry of the log that a connection sees. */
+export function lastEntryIn(db: DatabaseSync): CopiedDatabase['last'] {
+  const there = "select 1 from sqlite_schema where name = '_quorate_log'"
+  if (db.prepare(there).get() === undefined) return { term: toTerm(0), index: toLogIndex(0) }
+  const last = 'select term, idx from _quorate_log order by idx desc limit 1'
+  const base = `select (select value from _quorate_state where key = 'baseTerm') as term,
+    (select value from _quorate_state where key = 'baseIndex') as idx`
+  const row = db.prepare(last).get() ?? db.prepare(base).get()
+  return { term: toTerm(Number(row?.['term'])), index: toLogIndex(Number(row?.['idx'])) }
 }
 
 /** Size and sha256 of a file. */

@@ -2,7 +2,8 @@
  * Files of snapshots, made here or being received, in `<database>-quorate/snapshots/`. All of it is
  * asynchronous, so that the node's thread goes on; copying and digesting is another thread's.
  *
- * `<id>.db` is a snapshot made here or completely received. `<id>.part` is one being received, with
+ * A snapshot of a large database that is made for another node is no file of its own but the live
+ * file (live-snapshots.ts). `<id>.db` is one that was copied here or completely received. `<id>.part` is one being received, with
  * the digest that it will have beside it, so that a broken transfer resumes, also after a restart.
  */
 import { randomBytes } from 'node:crypto'
@@ -12,6 +13,7 @@ import { join } from 'node:path'
 import { type ErrorData, QuorateError, toErrorData } from '../base/errors.ts'
 import { LIMITS } from '../base/limits.ts'
 import { syncDirectory } from './durable-file.ts'
+import type { LiveSnapshots } from './live-snapshots.ts'
 import type { CopiedDatabase } from './snapshot-copy.ts'
 
 /** The slow work, done elsewhere. */
@@ -28,21 +30,39 @@ const NAME = /^[A-Za-z0-9_-]{1,64}$/
 export class SnapshotFiles {
   readonly #folder: string
   readonly #work: SnapshotWork
+  readonly #live: LiveSnapshots | null
   /** Steps of the transfer being received, one after the other. */
   #receiving: Promise<unknown> = Promise.resolve()
 
   /** Removes what an earlier process left, but for a transfer that can resume. */
-  constructor(quorateFolder: string, work: SnapshotWork) {
+  constructor(quorateFolder: string, work: SnapshotWork, live: LiveSnapshots | null = null) {
     this.#folder = join(quorateFolder, 'snapshots')
     this.#work = work
+    this.#live = live
     mkdirSync(this.#folder, { recursive: true })
     for (const name of readdirSync(this.#folder)) {
       if (!/\.part(\.json)?$/.test(name)) rmSync(join(this.#folder, name), { recursive: true })
     }
   }
 
+  /** Makes one for another node, of the live file itself where that is large. */
   create(done: (reply: (CopiedDatabase & { snapshot: string }) | ErrorData) => void): void {
-    const snapshot = randomBytes(8).toString('hex')
+    const live = this.#live
+    if (live === null || !live.wanted) {
+      this.createFile(done)
+      return
+    }
+    const snapshot = drawName()
+    live.create(snapshot).then(
+      (copied) => done({ snapshot, ...copied }),
+      // Long reads are in the way, or the thread has ended and the copy will tell.
+      () => this.createFile(done),
+    )
+  }
+
+  /** Makes one as a file of its own, see pathOf. */
+  createFile(done: (reply: (CopiedDatabase & { snapshot: string }) | ErrorData) => void): void {
+    const snapshot = drawName()
     const path = this.#path(snapshot, 'db')
     const made = this.#work.copy(path).then(
       (copied) => ({ snapshot, ...copied }),
@@ -54,17 +74,20 @@ export class SnapshotFiles {
     answer(made, done)
   }
 
-  /** Where a snapshot made here is, until it is released. */
+  /** Where a snapshot made by createFile is, until it is released. */
   pathOf(snapshot: string): string {
     return this.#path(snapshot, 'db')
   }
 
   readChunk(snapshot: string, offset: number, done: (data: Uint8Array | ErrorData) => void): void {
-    answer(this.#read(snapshot, offset), done)
+    const live = this.#live
+    if (live?.has(snapshot)) answer(live.read(offset, LIMITS.snapshotChunkBytes), done)
+    else answer(this.#read(snapshot, offset), done)
   }
 
   release(snapshot: string): void {
-    if (NAME.test(snapshot)) answer(rm(this.#path(snapshot, 'db'), { force: true }), () => {})
+    if (this.#live?.has(snapshot)) this.#live.release()
+    else if (NAME.test(snapshot)) answer(rm(this.#path(snapshot, 'db'), { force: true }), () => {})
   }
 
   resumeAt(snapshot: string, digest: string, done: (offset: number) => void): void {
@@ -186,6 +209,10 @@ export class SnapshotFiles {
     this.#receiving = result.catch(() => {})
     return result
   }
+}
+
+function drawName(): string {
+  return randomBytes(8).toString('hex')
 }
 
 /** Content of the note beside a part. */

@@ -4,6 +4,7 @@
  */
 import { constants, type DatabaseSync, type StatementSync } from 'node:sqlite'
 import { type ErrorCode, QuorateError } from '../base/errors.ts'
+import { LIMITS } from '../base/limits.ts'
 import type {
   Column,
   Condition,
@@ -19,6 +20,7 @@ import {
   statementTokens,
   type Token,
 } from '../model/sql-tokens.ts'
+import { makeOwnTableViews, withoutOurTables } from './own-tables.ts'
 
 /** One thing a statement does, as SQLite's authorizer tells it while the statement is prepared. */
 export interface Action {
@@ -54,9 +56,12 @@ const CHANGES: ReadonlyMap<number, 'insert' | 'update' | 'delete'> = new Map([
 /** DDL writes to these; a statement that starts there is no row change. */
 const SCHEMA_TABLES: ReadonlySet<string> = new Set(['sqlite_master', 'sqlite_temp_master'])
 
+/** The first use of a virtual table prepares its module's own writes along with a SELECT. */
+const NO_CHANGES: ReadonlySet<string> = new Set(['EXPLAIN', 'SELECT', 'VALUES'])
+
 /** The first write among the actions is the statement's own; triggers and cascades come after it. */
 function changesOf(word: string, actions: readonly Action[]): Prepared['changes'] {
-  if (word === 'EXPLAIN') return null
+  if (NO_CHANGES.has(word)) return null
   const own = actions.find((action) => CHANGES.has(action.code))
   if (own === undefined || SCHEMA_TABLES.has(own.first ?? '')) return null
   return CHANGES.get(own.code) ?? null
@@ -81,6 +86,7 @@ export class StatementCache {
   constructor(db: DatabaseSync, judge: Judge = () => true, max = 500) {
     this.#db = db
     this.#max = max
+    makeOwnTableViews(db)
     db.setAuthorizer((code, first, second, database, within) => {
       const action = { code, first, second, database, within }
       this.#actions.push(action)
@@ -110,6 +116,15 @@ export class StatementCache {
     return made
   }
 
+  /**
+   * Lets go of the connection, before it is closed: node:sqlite holds its authorizer in a way that the
+   * garbage collector can't see through, so the two would keep each other for ever.
+   */
+  release(): void {
+    this.clear()
+    this.#db.setAuthorizer(null)
+  }
+
   /** Forgets everything: the schema changed. */
   clear(): void {
     this.#prepared.clear()
@@ -127,7 +142,7 @@ export class StatementCache {
     const word = keyword(tokens[0])
     this.#actions = []
     try {
-      const statement = this.#db.prepare(sql, RAW)
+      const statement = this.#compile(sql, tokens)
       const actions = this.#actions
       const columns = statement.columns().map(({ name, type }) => ({ name, decltype: type }))
       return {
@@ -145,6 +160,18 @@ export class StatementCache {
       this.#actions = []
     }
   }
+
+  /** Without Quorate's own tables in what it says of the schema, where that is possible. */
+  #compile(sql: string, tokens: readonly Token[]): StatementSync {
+    const instead = withoutOurTables(sql, tokens)
+    if (instead === null) return this.#db.prepare(sql, RAW)
+    try {
+      return this.#db.prepare(instead, RAW)
+    } catch {
+      this.#actions = []
+      return this.#db.prepare(sql, RAW)
+    }
+  }
 }
 
 /** How every statement is read: whole values, no loss of 64-bit integers. */
@@ -155,14 +182,49 @@ const RAW = {
 } as const
 
 /**
- * Runs a prepared statement with the arguments given.
+ * Room for the rows that a program reads. It is used row by row, because a recursive query may give
+ * more of them than any memory holds.
+ */
+export class ResultRoom {
+  readonly #bytesMax: number
+  #used = 0
+
+  constructor(bytesMax: number = LIMITS.resultBytesMax) {
+    this.#bytesMax = bytesMax
+  }
+
+  /** Throws RESPONSE_TOO_LARGE. */
+  take(row: readonly Value[]): void {
+    this.#used += rowBytes(row)
+    if (this.#used <= this.#bytesMax) return
+    const detail = `The rows of the answer take more than ${this.#bytesMax} bytes.`
+    throw new QuorateError('RESPONSE_TOO_LARGE', detail)
+  }
+}
+
+/** About what a row takes, wherever it is kept or sent. */
+export function rowBytes(row: readonly Value[]): number {
+  let bytes = 16
+  for (const value of row) {
+    bytes += 16
+    if (typeof value === 'string') bytes += value.length
+    else if (value !== null && typeof value === 'object') bytes += value.byteLength
+  }
+  return bytes
+}
+
+/**
+ * Runs a prepared statement with the arguments given. Rows of a statement that writes take no room:
+ * it has written when they come, and they are bounded by what it wrote.
  *
- * Throws SQL_ARGUMENTS if they don't fit the parameters, SQL_CONSTRAINT, SQL_ERROR.
+ * Throws SQL_ARGUMENTS if they don't fit the parameters, SQL_CONSTRAINT, SQL_ERROR,
+ * RESPONSE_TOO_LARGE.
  */
 export function runPrepared(
   cache: StatementCache,
   prepared: Prepared,
   request: Statement,
+  room: ResultRoom = new ResultRoom(),
 ): StatementResult {
   const args = bindArgs(prepared, request)
   try {
@@ -170,13 +232,31 @@ export function runPrepared(
       const { changes, lastInsertRowid } = prepared.statement.run(...args)
       return toResult(prepared, [], BigInt(changes), BigInt(lastInsertRowid))
     }
+    const wantRows = request.wantRows !== false
+    if (prepared.changes === null) {
+      return toResult(prepared, readRows(prepared.statement, args, wantRows, room), 0n, 0n)
+    }
     const rows = prepared.statement.all(...args) as unknown as Value[][]
-    const wanted = request.wantRows === false ? [] : rows
-    if (prepared.changes === null) return toResult(prepared, wanted, 0n, 0n)
-    return toResult(prepared, wanted, ...cache.counters())
+    return toResult(prepared, wantRows ? rows : [], ...cache.counters())
   } catch (error) {
     throw mapSqliteError(error)
   }
+}
+
+function readRows(
+  statement: StatementSync,
+  args: readonly Value[],
+  wantRows: boolean,
+  room: ResultRoom,
+): Value[][] {
+  const rows: Value[][] = []
+  for (const each of statement.iterate(...args)) {
+    if (!wantRows) continue
+    const row = each as unknown as Value[]
+    room.take(row)
+    rows.push(row)
+  }
+  return rows
 }
 
 /** Builds the result that callers see. */
@@ -195,7 +275,7 @@ function toResult(
 }
 
 /** The arguments as node:sqlite takes them: named ones in an object that goes first. */
-function bindArgs({ parameters }: Prepared, request: Statement): Value[] {
+export function bindArgs({ parameters }: Prepared, request: Statement): Value[] {
   const { count, names } = parameters
   const args = request.args ?? []
   const named = Object.entries(request.named ?? {})
@@ -292,6 +372,38 @@ const MEANING: Readonly<Record<string, ErrorCode>> = {
   CANTOPEN: 'INTERNAL',
   PROTOCOL: 'INTERNAL',
   MISUSE: 'INTERNAL',
+}
+
+/** SQLite's extended code of an error that `mapSqliteError` made; 0 if it is not SQLite's. */
+function extendedCode(error: unknown): number {
+  const cause = error instanceof Error ? error.cause : undefined
+  return Number((cause as { errcode?: number } | undefined)?.errcode ?? 0)
+}
+
+/** "datatype mismatch" and its kin in STRICT tables. */
+const MISMATCHES: ReadonlySet<number> = new Set([20, 3091])
+const CONSTRAINT = 19
+/** CHECK, NOT NULL, PRIMARY KEY, UNIQUE, rowid, RAISE. */
+const RULES: ReadonlySet<number> = new Set([275, 1299, 1555, 2067, 2579, 1811])
+
+/** A value of a type that a table does not take. */
+export function isWrongType(error: unknown): boolean {
+  return MISMATCHES.has(extendedCode(error))
+}
+
+/**
+ * After these SQLite leaves the rows before the wrong one, if there is a transaction around. It takes
+ * them back where it foresees an error, as with constraints; not where a function fails half-way,
+ * or a value has the wrong type.
+ */
+export function mayLeaveRows(error: unknown): boolean {
+  const code = extendedCode(error)
+  return isWrongType(error) || (code > 0 && (code & 0xff) !== CONSTRAINT)
+}
+
+/** OR FAIL keeps the rows before the wrong one for these; after any other error none stays. */
+export function failKeepsRows(error: unknown): boolean {
+  return RULES.has(extendedCode(error))
 }
 
 /** What node:sqlite itself complains about before SQLite sees the statement or its arguments. */

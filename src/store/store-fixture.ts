@@ -4,14 +4,13 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import type { TestContext } from 'node:test'
 import { inspect } from 'node:util'
 import { toLogIndex, toTerm } from '../base/brand.ts'
 import type { ErrorCode } from '../base/errors.ts'
 import type { Entry } from '../model/entry.ts'
 import type { Program, StatementResult, Step, StepResult, Value } from '../model/program.ts'
 import { Store } from './store.ts'
-import type { StoreCommand, StoreReply } from './types.ts'
+import type { Paused, StoreCommand, StoreReply } from './types.ts'
 
 export const TERM = toTerm(1)
 const BASE = { term: TERM, index: toLogIndex(1) }
@@ -21,8 +20,13 @@ const AT = 1_700_000_000_000
 type Executed = Extract<StoreReply, { kind: 'executed' }>
 type Sql = string | readonly [sql: string, ...args: Value[]]
 
+/** Whatever cleans up when it is over: a test's context, or another run's own. */
+export interface Cleanup {
+  after(run: () => void): void
+}
+
 /** A folder that goes with the test. */
-export function folderOf(t: TestContext): string {
+export function folderOf(t: Cleanup): string {
   const folder = mkdtempSync(join(tmpdir(), 'quorate-store-'))
   t.after(() => rmSync(folder, { recursive: true }))
   return folder
@@ -55,6 +59,18 @@ export function outcome(step: StepResult | undefined): ErrorCode | 'ok' | 'skipp
   return 'error' in step ? step.error.code : 'ok'
 }
 
+export const codes = (steps: readonly StepResult[]) => steps.map(outcome)
+
+/** Two small tables that most tests can do with. */
+export const TABLES = `
+  create table item (id integer primary key, name text unique, n integer check (n < 100));
+  create table part (id integer primary key, item integer not null references item);`
+
+/** A replica in a folder of its own. */
+export function start(t: Cleanup, prepare = TABLES): Replica {
+  return Replica.found(t, folderOf(t), 'a', prepare)
+}
+
 /** A store with a few words to drive it. */
 export class Replica {
   readonly path: string
@@ -66,7 +82,7 @@ export class Replica {
   }
 
   /** A founded replica. Two with the same tables may follow each other. */
-  static found(t: TestContext, folder: string, name: string, prepare = ''): Replica {
+  static found(t: Cleanup, folder: string, name: string, prepare = ''): Replica {
     const path = join(folder, `${name}.db`)
     if (prepare !== '') {
       const db = new DatabaseSync(path)
@@ -104,9 +120,28 @@ export class Replica {
 
   /** Runs one program; what it tried with DDL is applied at once, as if it had been committed. */
   execute(given: Program): Executed {
-    const reply = this.executePrograms([given])
-    if (this.log.applied < this.log.last.index) this.applyAll()
-    return reply
+    const { term } = this.log.last
+    const command = { kind: 'execute', ticket: TICKET, term, at: AT, programs: [given] } as const
+    return this.#throughPauses((resume) => this.send({ ...command, ...resume }), true)
+  }
+
+  /** Runs a program to its end as the node does: committing what it stops for. */
+  #throughPauses(
+    run: (resume: { readonly resume?: Paused }) => StoreReply,
+    appliesLast: boolean,
+  ): Executed {
+    const entries: Entry[] = []
+    let resume: { readonly resume?: Paused } = {}
+    for (;;) {
+      const reply = run(resume)
+      assert.ok(reply.kind === 'executed')
+      entries.push(...reply.entries)
+      const paused = reply.outcomes[0]?.paused
+      const behind = this.log.applied < this.log.last.index
+      if (behind && (appliesLast || paused !== undefined)) this.applyAll()
+      if (paused === undefined) return { ...reply, entries }
+      resume = { resume: paused }
+    }
   }
 
   /** The steps of one program. */
@@ -124,8 +159,9 @@ export class Replica {
   stream(stream: string, ...sqls: Sql[]): Executed {
     const given = program(...sqls)
     const { term } = this.log.last
-    const command = { ticket: TICKET, term, at: AT, stream, program: given }
-    return this.send({ kind: 'streamRun', ...command }) as Executed
+    const command = { kind: 'streamRun', ticket: TICKET, term, at: AT, stream } as const
+    const round = { ...command, program: given }
+    return this.#throughPauses((resume) => this.send({ ...round, ...resume }), false)
   }
 
   append(entries: readonly Entry[]): void {
@@ -163,6 +199,11 @@ export class Replica {
 
   reopen(): void {
     this.store.close()
+    this.open()
+  }
+
+  /** After its store was closed. */
+  open(): void {
     this.store = Store.open(this.path)
   }
 

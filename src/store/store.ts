@@ -89,9 +89,11 @@ export class Store {
     )
     switch (command.kind) {
       case 'execute':
-        return leader.execute(command.term, command.at, command.programs)
-      case 'streamRun':
-        return leader.streamRun(command.term, command.at, command.stream, command.program)
+        return leader.execute(command.term, command.at, command.programs, command.resume)
+      case 'streamRun': {
+        const { term, at, stream, program, resume } = command
+        return leader.streamRun(term, at, stream, program, resume)
+      }
       case 'streamEnd':
         leader.streamEnd(command.stream)
         return DONE

@@ -3,7 +3,8 @@ import type { ErrorData } from '../base/errors.ts'
 import type { LogState, Ticket } from '../core/order/leader/types.ts'
 import type { Entry, EntryId } from '../model/entry.ts'
 import type { Members } from '../model/members.ts'
-import type { Program, ProgramResult } from '../model/program.ts'
+import type { Program, ProgramResult, StepResult } from '../model/program.ts'
+import type { ChangedSettings } from './pragmas.ts'
 
 /** Who this file says it is, stored in it; null in a file that belongs to no cluster yet. */
 export interface FileIdentity {
@@ -32,6 +33,8 @@ export type StoreCommand =
       readonly term: Term
       readonly at: number
       readonly programs: readonly Program[]
+      /** Where the first one goes on; it is the only one then. */
+      readonly resume?: Paused
     }
   /**
    * Leader: run a program on an interactive stream: it may leave a transaction open, and then the
@@ -45,6 +48,7 @@ export type StoreCommand =
       readonly at: number
       readonly stream: string
       readonly program: Program
+      readonly resume?: Paused
     }
   /** Rolls an open transaction of the stream back. No effect if there is none. */
   | { readonly kind: 'streamEnd'; readonly stream: string }
@@ -120,6 +124,21 @@ export interface ProgramOutcome {
   readonly result: ProgramResult
   /** Where its effects are logged; null if it changed nothing. */
   readonly index: LogIndex | null
+  /** It is to be given again with this, once all that is logged is committed and applied. */
+  readonly paused?: Paused
+}
+
+/**
+ * A program in the middle. What it did to the schema was only tried, and what comes next needs
+ * ground that is committed: a transaction of its own, or foreign keys off.
+ */
+export interface Paused {
+  /** The step that comes next. */
+  readonly at: number
+  /** Results of the steps before it; null for the others. */
+  readonly steps: readonly StepResult[]
+  /** What it had set, see settings.ts. */
+  readonly settings: ChangedSettings
 }
 
 /** Where the taken-back tail went. */
