@@ -40,7 +40,7 @@ export const ERRORS = {
   DEADLINE: {
     status: 504,
     retry: 'later',
-    hint: 'Nothing was run. Allow more time or send less at once.',
+    hint: 'Nothing was changed. Allow more time or send less at once.',
   },
   READ_LEVEL_UNAVAILABLE: {
     status: 503,
@@ -57,6 +57,11 @@ export const ERRORS = {
     retry: 'now',
     hint: 'It was rolled back. Keep transactions short.',
   },
+  NESTED_TRANSACTION: {
+    status: 400,
+    retry: 'never',
+    hint: 'Use the transaction that the function is given; the writer waits for it to end.',
+  },
   TRANSACTION_CLOSED: { status: 400, retry: 'never', hint: 'Begin a new transaction.' },
 
   // Statements
@@ -70,15 +75,15 @@ export const ERRORS = {
   },
   SQL_NO_STATEMENT: { status: 400, retry: 'never', hint: 'Send a statement.' },
   SQL_REFUSED: { status: 400, retry: 'never', hint: 'See docs/sqlite.md for what is replicated.' },
-  TABLE_WITHOUT_KEY: {
-    status: 400,
+  RESPONSE_TOO_LARGE: {
+    status: 413,
     retry: 'never',
-    hint: 'Give the table a PRIMARY KEY, for example `id INTEGER PRIMARY KEY`.',
+    hint: 'Ask for fewer or smaller rows at once, or stream them with a cursor.',
   },
-  NULL_IN_KEY: {
-    status: 400,
-    retry: 'never',
-    hint: 'Give every PRIMARY KEY column a value, or declare them NOT NULL.',
+  CURSOR_CLOSED: {
+    status: 410,
+    retry: 'now',
+    hint: 'Run the statement again, and fetch its rows without long pauses.',
   },
   TOO_LARGE: { status: 413, retry: 'never', hint: 'Split it into smaller transactions.' },
 
@@ -86,7 +91,7 @@ export const ERRORS = {
   NOT_ADOPTABLE: {
     status: 400,
     retry: 'never',
-    hint: 'Change the tables named above, then start again.',
+    hint: 'Change what is named above, then start again; `quorate check FILE` tells without starting.',
   },
   FILE_IN_USE: { status: 409, retry: 'later', hint: 'Stop the other process first.' },
   LOG_CORRUPT: {
@@ -97,7 +102,7 @@ export const ERRORS = {
   FILE_IS_COPY: {
     status: 409,
     retry: 'never',
-    hint: 'To join, move the file away and start with an empty one. To found a new cluster with its content, drop its tables _quorate_log and _quorate_state first.',
+    hint: 'To join, move the file away and start with an empty one. To found a new cluster with its content, run `quorate detach FILE` first.',
   },
   WRONG_CLUSTER: {
     status: 409,
@@ -132,6 +137,16 @@ export const ERRORS = {
   BAD_REQUEST: { status: 400, retry: 'never', hint: 'Correct the request.' },
   BAD_USAGE: { status: 400, retry: 'never', hint: 'See `quorate help`.' },
   BAD_CONFIG: { status: 400, retry: 'never', hint: 'Correct the setting named above.' },
+  BAD_RULE: {
+    status: 400,
+    retry: 'never',
+    hint: 'Nothing was changed; docs/conflicts.md lists the rules and what they are for.',
+  },
+  MERGE_FUNCTION_MISSING: {
+    status: 400,
+    retry: 'never',
+    hint: 'Register it under this name on every node, then try again.',
+  },
   STREAM_EXPIRED: {
     status: 400,
     retry: 'never',
@@ -142,6 +157,23 @@ export const ERRORS = {
     retry: 'never',
     hint: 'Send the cluster token: `authorization: Bearer …`.',
   },
+  AUTH_JWT_MISSING: {
+    status: 401,
+    retry: 'never',
+    hint: 'Send a token: `authorization: Bearer …`, or the authToken option of a libSQL client.',
+  },
+  AUTH_JWT_INVALID: {
+    status: 401,
+    retry: 'never',
+    hint: 'Send a token that was signed with the private half of authJwtKey.',
+  },
+  AUTH_JWT_EXPIRED: { status: 401, retry: 'never', hint: 'Get a fresh token.' },
+  AUTH_JWT_IMMATURE: {
+    status: 401,
+    retry: 'later',
+    hint: 'Wait until it is valid, and check the clocks of both machines.',
+  },
+  FORBIDDEN: { status: 403, retry: 'never', hint: 'Use a token that allows it.' },
   NOT_FOUND: { status: 404, retry: 'never', hint: 'See the list of paths in README.md.' },
   PROTOCOL_VERSION: { status: 400, retry: 'never', hint: 'Run the same release on all nodes.' },
   UNREACHABLE: {

@@ -19,6 +19,16 @@ export const LIMITS = {
   uncommittedBytesMax: 512 * 1024 * 1024,
   /** Body of one HTTP request. */
   requestBytesMax: 64 * 1024 * 1024,
+  /** All rows of one answer that is not streamed, above which it is RESPONSE_TOO_LARGE. */
+  resultBytesMax: 64 * 1024 * 1024,
+  /** The same for an answer over the network, as libSQL's server has it. */
+  networkResultBytesMax: 10 * 1024 * 1024,
+  /** Rows that a cursor gives in one go. */
+  chunkBytesMax: 1024 * 1024,
+  /** Cursors and read transactions open on one node; each is a connection. */
+  cursorsMax: 200,
+  /** A cursor that nobody fetches from is closed: it keeps the WAL from being used anew. */
+  cursorIdleMs: 10_000,
   /** Members of one group. */
   votersMax: 7,
   membersMax: 64,

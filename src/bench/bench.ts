@@ -10,14 +10,16 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { cpus, tmpdir } from 'node:os'
 import { extname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { present } from '../base/assert.ts'
 import { connect, type RemoteDb } from '../client/index.ts'
-import { nodeTransport } from '../client/node-transport.ts'
 import type { AckLevel } from '../model/request.ts'
 import type { NodeStatus } from '../model/status.ts'
 import { ChildNode, freePort, peakMemoryMiB, until } from './child-node.ts'
 import type { Answer, Task } from './embedded.ts'
+import { HttpClient } from './http-client.ts'
 import { closedLoop, type Rate } from './measure.ts'
-import { dropTable, fillTable, POINT_READ, randomKey, UPSERT, upsertArgs } from './workload.ts'
+import { dropTable, fillTable } from './workload.ts'
+import { WsClient } from './ws-client.ts'
 
 export interface BenchOptions {
   readonly clients: readonly number[]
@@ -28,7 +30,12 @@ export interface BenchOptions {
   /** An existing cluster: only what goes over the network is measured, in a table of its own. */
   readonly url?: string
   readonly token?: string
+  /** How requests go over the network; default http. */
+  readonly transport?: BenchTransport
 }
+
+/** Hrana over a connection for each client. */
+export type BenchTransport = 'http' | 'ws'
 
 export interface BenchWrites extends Rate {
   readonly mode: 'embedded' | 'network'
@@ -39,11 +46,12 @@ export interface BenchReport {
   readonly writes: readonly BenchWrites[]
   /** Point reads a second in the application's own thread; null with a URL. */
   readonly localReads: number | null
-  /** Point reads a second over HTTP at level `local`, 16 clients. */
+  /** Point reads a second over the network at level `local`, 16 clients. */
   readonly networkReads: number
   /** Peak resident memory in MiB by node; empty with a URL, null where the system doesn't tell. */
   readonly memory: Readonly<Record<string, number | null>>
   readonly ack: AckLevel
+  readonly transport: BenchTransport
   readonly nodes: number
   readonly seconds: number
   readonly versions: { readonly node: string; readonly sqlite: string; readonly quorate: string }
@@ -51,6 +59,7 @@ export interface BenchReport {
 }
 
 const READ_CLIENTS = 16
+const WARM_UP_CLIENTS = 64
 /** Beside this file, and compiled with it in the published package. */
 const EMBEDDED = fileURLToPath(new URL(`./embedded${extname(import.meta.url)}`, import.meta.url))
 
@@ -110,6 +119,9 @@ async function embeddedWrites(
   application: Application,
   { clients, seconds, ack }: BenchOptions,
 ): Promise<BenchWrites[]> {
+  // What one client meets first is code that no node has compiled yet: a crowd warms it up, or the
+  // first figure is half of what the same measurement gives a few seconds later.
+  await application.writes({ kind: 'writes', clients: WARM_UP_CLIENTS, seconds: 1, ack })
   const writes: BenchWrites[] = []
   for (const count of clients) {
     const rate = await application.writes({ kind: 'writes', clients: count, seconds, ack })
@@ -122,27 +134,27 @@ async function measureNetwork(
   url: string,
   options: BenchOptions,
 ): Promise<{ readonly writes: BenchWrites[]; readonly reads: number }> {
-  const db = connectTo(url, options)
+  const most = Math.max(READ_CLIENTS, ...options.clients)
+  const { connect: connectClient } = options.transport === 'ws' ? WsClient : HttpClient
+  const clients = await Promise.all(Array.from({ length: most }, () => connectClient(url, options)))
+  const of = (client: number): Client => present(clients[client], () => `client ${client}`)
   try {
     const writes: BenchWrites[] = []
-    for (const clients of options.clients) {
-      const rate = await closedLoop(clients, options.seconds, () =>
-        db.execute(UPSERT, upsertArgs()),
-      )
-      writes.push({ mode: 'network', clients, ...rate })
+    for (const count of options.clients) {
+      const rate = await closedLoop(count, options.seconds, (client) => of(client).write())
+      writes.push({ mode: 'network', clients: count, ...rate })
     }
-    const reads = await closedLoop(READ_CLIENTS, options.seconds, () =>
-      db.execute(POINT_READ, [randomKey()], { read: 'local' }),
-    )
+    const reads = await closedLoop(READ_CLIENTS, options.seconds, (client) => of(client).read())
     return { writes, reads: reads.tps }
   } finally {
-    db.close()
+    for (const client of clients) client.close()
   }
 }
 
+type Client = HttpClient | WsClient
+
 function connectTo(url: string, { ack, token }: BenchOptions): RemoteDb {
-  const transport = nodeTransport()
-  return connect(url, { ack, transport, ...(token === undefined ? {} : { token }) })
+  return connect(url, { ack, ...(token === undefined ? {} : { token }) })
 }
 
 async function allVote(url: string, nodes: number): Promise<void> {
@@ -161,14 +173,17 @@ async function statusOf(url: string, token?: string): Promise<NodeStatus> {
 
 /** What the figures depend on. */
 async function circumstances(
-  { ack, seconds, token }: BenchOptions,
+  { ack, seconds, token, transport = 'http' }: BenchOptions,
   url: string,
-): Promise<Pick<BenchReport, 'ack' | 'nodes' | 'seconds' | 'versions' | 'processor'>> {
+): Promise<
+  Pick<BenchReport, 'ack' | 'transport' | 'nodes' | 'seconds' | 'versions' | 'processor'>
+> {
   const { node, sqlite = 'unknown' } = process.versions
   const { members, release } = await statusOf(url, token)
   const all = cpus()
   return {
     ack,
+    transport,
     nodes: members.length,
     seconds,
     versions: { node, sqlite, quorate: release },

@@ -52,6 +52,10 @@ export class ChildNode {
     return this.#child !== null
   }
 
+  get pid(): number | undefined {
+    return this.#child?.pid
+  }
+
   /** Starts the process; ready() tells when it serves. */
   start(): void {
     const { name, port, join: peers = [], flags = [], env = {} } = this.#options
@@ -76,13 +80,18 @@ export class ChildNode {
     await this.#end('SIGKILL')
   }
 
-  /** Asks it to stop; after ten seconds kills it and throws. */
-  async stop(): Promise<void> {
+  /**
+   * Asks it to stop; after ten seconds kills it and throws.
+   *
+   * @returns the signal that ended it; null: it ended by itself
+   */
+  async stop(): Promise<NodeJS.Signals | null> {
     const child = this.#child
     const timer = setTimeout(() => child?.kill('SIGKILL'), STOP_MS)
     const signal = await this.#end('SIGTERM')
     clearTimeout(timer)
     if (signal === 'SIGKILL') throw new Error(`${this.name} did not stop within ${STOP_MS} ms`)
+    return signal
   }
 
   /** Resolves once /ready answers 200; throws with the end of its log if that takes too long. */

@@ -14,26 +14,27 @@ function warmUpMs(seconds: number): number {
 }
 
 /**
- * Keeps `clients` operations under way for a warm-up and then `seconds`. An operation counts if it
+ * Keeps `clients` operations under way, which are told the number of their client, for a warm-up
+ * and then `seconds`. An operation counts if it
  * ended within the measured time. The first error ends the measurement and is thrown.
  */
 export async function closedLoop(
   clients: number,
   seconds: number,
-  operation: () => Promise<unknown>,
+  operation: (client: number) => Promise<unknown>,
 ): Promise<Rate> {
   const from = performance.now() + warmUpMs(seconds)
   const to = from + seconds * 1_000
   const tookMs: number[] = []
-  const client = async (): Promise<void> => {
+  const client = async (number: number): Promise<void> => {
     for (let began = performance.now(); began < to; ) {
-      await operation()
+      await operation(number)
       const ended = performance.now()
       if (ended >= from && ended < to) tookMs.push(ended - began)
       began = ended
     }
   }
-  await Promise.all(Array.from({ length: clients }, client))
+  await Promise.all(Array.from({ length: clients }, (_, number) => client(number)))
   return toRate(tookMs, seconds)
 }
 

@@ -1,5 +1,5 @@
 /** What the benchmark runs: upserts and point reads of one row of about 200 bytes, random keys. */
-import type { Args, RemoteDb } from '../client/index.ts'
+import type { RemoteDb } from '../client/index.ts'
 
 /** A name that no application has: in a cluster given by URL the table is dropped at the end. */
 const TABLE = 'benchmark_by_quorate'
@@ -20,7 +20,7 @@ export function randomKey(): number {
   return 1 + Math.floor(Math.random() * KEYS)
 }
 
-export function upsertArgs(): Args {
+export function upsertArgs(): [key: number, value: string] {
   const key = randomKey()
   return [key, VALUES[key % VALUES.length] ?? '']
 }

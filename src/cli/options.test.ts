@@ -72,6 +72,7 @@ test('values that fit each alone must also fit together', () => {
   const tight = layerFromFlags({ electionTimeoutMs: '100', heartbeatMs: '50' })
   refused(() => mergeOptions(NEEDED, tight), 'electionTimeoutMs (100) must be at least three times')
   refused(() => mergeOptions(NEEDED, layerFromFlags({ expect: '3' })), 'expect needs join')
+  refused(() => mergeOptions(NEEDED, layerFromFlags({ authJwtKey: 'k' })), 'authJwtKey needs token')
 })
 
 for (const [key, values] of Object.entries({

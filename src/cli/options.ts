@@ -114,6 +114,17 @@ export const OPTIONS = {
       'Without it everybody who reaches the port may do everything.',
     ],
   }),
+  authJwtKey: row({
+    value: 'FILE|KEY',
+    schema: z.nullable(text('a file or a key')),
+    fallback: NODE_DEFAULTS.authJwtKey,
+    doc: [
+      'Public Ed25519 key: clients may then show a JSON Web Token that its private half signed.',
+      'A file in PEM (several keys are fine) or the key itself in base64, the same on all nodes.',
+      'The claim `a` is `rw` or `ro` (reading only); `exp`, `nbf`, `id` and `p` count as with libSQL.',
+      'It needs a token too: nodes and administration use that one, and it opens the data as well.',
+    ],
+  }),
   ack: row<AckLevel>({
     value: 'LEVEL',
     schema: ackLevel(),
@@ -284,6 +295,10 @@ function checkRelations(options: ParsedOptions): void {
     const detail =
       `electionTimeoutMs (${options.electionTimeoutMs}) must be at least three times ` +
       `heartbeatMs (${options.heartbeatMs}).`
+    throw new QuorateError('BAD_CONFIG', detail)
+  }
+  if (options.authJwtKey !== null && options.token === null) {
+    const detail = 'authJwtKey needs token: without it everybody could pose as a node.'
     throw new QuorateError('BAD_CONFIG', detail)
   }
   if (options.expect !== null && options.join.length === 0) {

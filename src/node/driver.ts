@@ -3,7 +3,7 @@
  * core, and what the core answers is carried out through the ports. It has no clock, thread, socket
  * or file of its own, so the simulator runs exactly this.
  */
-import { assert, unreachable } from '../base/assert.ts'
+import { assert } from '../base/assert.ts'
 import type { LogIndex, NodeId } from '../base/brand.ts'
 import type { ErrorData } from '../base/errors.ts'
 import type { Prng } from '../base/prng.ts'
@@ -21,17 +21,18 @@ import { encodeMembers } from '../model/entry-codec.ts'
 import type { Members } from '../model/members.ts'
 import type { PeerMessage } from '../model/message.ts'
 import type { NodeReply, NodeRequest, SessionToken } from '../model/request.ts'
-import { encodeReply } from '../model/request-codec.ts'
 import type { StoreCommand, StoreReply, StoreState } from '../store/types.ts'
 import { Admin } from './admin.ts'
 import { Appends } from './appends.ts'
 import { Compactor, LogSize } from './compactor.ts'
 import type { Context, Counters, DriverOptions } from './context.ts'
 import { refusal } from './context.ts'
+import { Cursors } from './cursors.ts'
 import { enteredPorts } from './entered-ports.ts'
-import { Forwarder, readRequest } from './forwarder.ts'
+import { Forwarder } from './forwarder.ts'
 import type { NodeEvent, Ports } from './ports.ts'
 import { Reads } from './reads.ts'
+import { Router } from './router.ts'
 import { SnapshotReceiver, SnapshotSender } from './snapshots.ts'
 import { Verifier } from './verifier.ts'
 import { Waiting } from './waiting.ts'
@@ -39,12 +40,12 @@ import { WriteIdRecall, writeIdsOf } from './write-id-recall.ts'
 import { WriteIds } from './write-ids.ts'
 import { Writer } from './writer.ts'
 
-const WRITE_IDS_MAX = 500_000
+const WRITE_IDS_MAX = 200_000
 /**
  * Under load a follower applies several entries in one go, which costs half as much as one by one;
  * what nobody waits for may be this old. Alone, an entry is applied at once.
  */
-const APPLY_MS = 10
+const APPLY_MS = 30
 const APPLY_ENTRIES = 64
 /** Every so many ticks the slower chores are looked at. */
 const CHORE_TICKS = 10
@@ -83,9 +84,11 @@ export class NodeDriver implements Context {
   readonly #writer: Writer
   readonly #recall: WriteIdRecall
   readonly #reads: Reads
+  readonly #cursors: Cursors
   readonly #forwarder: Forwarder
   readonly #verifier: Verifier
   readonly #admin: Admin
+  readonly #router: Router
   readonly #sender: SnapshotSender
   readonly #receiver: SnapshotReceiver
   readonly #appends: Appends
@@ -133,16 +136,24 @@ export class NodeDriver implements Context {
     this.#recall = new WriteIdRecall(this)
     this.#writer = new Writer(this)
     this.#reads = new Reads(this)
+    this.#cursors = new Cursors(this, this.#reads)
     this.#forwarder = new Forwarder(
       this,
       options.session,
       prng.intInclusive(1, 2 ** 40),
       (request, done) => {
-        this.#serve(request, done)
+        this.#router.serve(request, done)
       },
     )
     this.#verifier = new Verifier(this, this.#writer, this.#forwarder)
     this.#admin = new Admin(this, this.#verifier)
+    this.#router = new Router(this, {
+      reads: this.#reads,
+      cursors: this.#cursors,
+      writer: this.#writer,
+      admin: this.#admin,
+      forwarder: this.#forwarder,
+    })
     this.#sender = new SnapshotSender(this)
     this.#receiver = new SnapshotReceiver(this, (path, done) => this.#install(path, done))
     this.#compactor = new Compactor(this, this.#size, {
@@ -164,6 +175,7 @@ export class NodeDriver implements Context {
       this.step({ kind: 'tick' })
       const now = this.now()
       this.#reads.tick(now)
+      this.#cursors.tick(now)
       this.#forwarder.tick(now)
       this.#sender.tick(now)
       this.#receiver.tick(now)
@@ -184,7 +196,9 @@ export class NodeDriver implements Context {
       if (up) this.#links.add(peer)
       else this.#links.delete(peer)
       this.step({ kind: 'link', peer, up })
-      if (!up) this.#forwarder.linkDown(peer)
+      if (up) return
+      this.#forwarder.linkDown(peer)
+      this.#writer.linkDown(peer)
     })
   }
 
@@ -206,7 +220,7 @@ export class NodeDriver implements Context {
         })
       }
       if (this.#stopped) reply(refusal('NOT_READY', 'This node is stopping.'))
-      else this.#route(request, reply)
+      else this.#router.route(request, reply)
     })
   }
 
@@ -315,72 +329,12 @@ export class NodeDriver implements Context {
     this.#writer.pump()
   }
 
-  // Requests
-
-  #route(request: NodeRequest, done: (reply: NodeReply) => void): void {
-    if (request.kind === 'read') {
-      const deadline = this.now() + request.timeoutMs
-      this.#reads.start({ ...request, deadline, done })
-    } else if (request.kind === 'admin' && request.command.kind === 'verified') {
-      this.#serve(request, done)
-    } else if (this.order.role === 'leader' && !this.#recall.active) {
-      this.#serve(request, done)
-    } else {
-      this.#forwarder.start(request, done)
-    }
-  }
-
-  /** Answers a request that this node is meant to answer itself. */
-  #serve(request: NodeRequest, done: (reply: NodeReply) => void): void {
-    const deadline = this.now() + request.timeoutMs
-    const reroute = (): void => {
-      const timeoutMs = Math.max(1, deadline - this.now())
-      this.#route({ ...request, timeoutMs }, done)
-    }
-    switch (request.kind) {
-      case 'read':
-        this.#reads.start({ ...request, deadline, done })
-        return
-      case 'write': {
-        const { program, ack } = request
-        this.#writer.enqueue({ kind: 'program', program, ack, deadline, done, reroute })
-        return
-      }
-      case 'stream': {
-        const { stream, open, program, end, ack } = request
-        const job = { stream, open, program, end, ack, deadline, done, reroute }
-        this.#writer.enqueue({ kind: 'stream', ...job })
-        return
-      }
-      case 'admin':
-        this.#admin.run(request.command, deadline, done)
-        return
-      default:
-        unreachable(request)
-    }
-  }
-
-  #forwarded(from: NodeId, id: number, body: Uint8Array): void {
-    const done = (reply: NodeReply): void => {
-      if (this.order.role === 'leader') this.step({ kind: 'announce', peer: from })
-      const message = { kind: 'forwardReply', id, body: encodeReply(reply) } as const
-      this.ports.transport.send(from, message)
-    }
-    const request = readRequest(body)
-    if ('code' in request) {
-      done({ kind: 'error', error: request })
-      return
-    }
-    const anywhere = request.kind === 'admin' && request.command.kind === 'verified'
-    const leads = this.order.role === 'leader' && !this.#recall.active
-    if (anywhere || leads) this.#serve(request, done)
-    else done(refusal('NO_LEADER', `${this.options.name} is not the leader.`))
-  }
+  // Messages and effects of the core
 
   #message(from: NodeId, message: PeerMessage): void {
     switch (message.kind) {
       case 'forward':
-        this.#forwarded(from, message.id, message.body)
+        this.#router.forwarded(from, message.id, message.body)
         return
       case 'forwardReply':
         this.#forwarder.reply(from, message.id, message.body)
@@ -402,8 +356,6 @@ export class NodeDriver implements Context {
         if (!this.#installing) this.step({ kind: 'message', from, message })
     }
   }
-
-  // Effects of the core
 
   #perform(effects: Effects, input: Input): void {
     if (effects.hardState !== null) this.ports.saveHardState(effects.hardState)

@@ -22,6 +22,9 @@ export function enteredPorts(ports: Ports, enter: (work: () => void) => void): P
     reader: {
       reopen: () => reader.reopen(),
       read: (program, timeoutMs, done) => reader.read(program, timeoutMs, through(done)),
+      openCursor: (begin, timeoutMs, done) => reader.openCursor(begin, timeoutMs, through(done)),
+      fetchCursor: (next, timeoutMs, done) => reader.fetchCursor(next, timeoutMs, through(done)),
+      closeCursor: (cursor) => reader.closeCursor(cursor),
       verify: (pinned, done) => reader.verify(through(pinned), through(done)),
     },
     snapshots: {

@@ -5,14 +5,15 @@
 import { assert } from '../base/assert.ts'
 import type { NodeId } from '../base/brand.ts'
 import { type ERRORS, type ErrorData, QuorateError, toErrorData } from '../base/errors.ts'
-import type { NodeReply, NodeRequest } from '../model/request.ts'
+import type { Program } from '../model/program.ts'
+import type { NodeReply, TravellingRequest } from '../model/request.ts'
 import { decodeReply, decodeRequest, encodeRequest } from '../model/request-codec.ts'
 import { firstKeyword } from '../model/sql-tokens.ts'
 import type { Context } from './context.ts'
 import { refusal } from './context.ts'
 
 interface Errand {
-  request: NodeRequest
+  request: TravellingRequest
   /** Monotonic ms. */
   readonly deadline: number
   readonly done: (reply: NodeReply) => void
@@ -34,7 +35,7 @@ export class Forwarder {
   /** Names this process's writes; a new process is a new session. */
   readonly #session: string
   /** This node leads itself now: requests that waited go here. */
-  readonly #serve: (request: NodeRequest, done: (reply: NodeReply) => void) => void
+  readonly #serve: (request: TravellingRequest, done: (reply: NodeReply) => void) => void
   readonly #errands = new Map<number, Errand>()
   #lastId: number
   #lastWrite = 0
@@ -47,7 +48,7 @@ export class Forwarder {
     context: Context,
     session: string,
     firstId: number,
-    serve: (request: NodeRequest, done: (reply: NodeReply) => void) => void,
+    serve: (request: TravellingRequest, done: (reply: NodeReply) => void) => void,
   ) {
     this.#context = context
     this.#session = session
@@ -56,14 +57,14 @@ export class Forwarder {
   }
 
   /** Sends a request to the leader, now or as soon as there is one. */
-  start(request: NodeRequest, done: (reply: NodeReply) => void): void {
+  start(request: TravellingRequest, done: (reply: NodeReply) => void): void {
     const deadline = this.#context.now() + request.timeoutMs
     const numbered = this.#numbered(request)
     this.#add({ request: numbered, deadline, done, doubts: 0, to: null, sentAt: 0, only: null })
   }
 
   /** Asks one particular node. */
-  ask(node: NodeId, request: NodeRequest, done: (reply: NodeReply) => void): void {
+  ask(node: NodeId, request: TravellingRequest, done: (reply: NodeReply) => void): void {
     const deadline = this.#context.now() + request.timeoutMs
     this.#add({ request, deadline, done, doubts: 0, to: null, sentAt: 0, only: node })
   }
@@ -120,7 +121,7 @@ export class Forwarder {
     this.#send(this.#lastId, errand)
   }
 
-  #numbered(request: NodeRequest): NodeRequest {
+  #numbered(request: TravellingRequest): TravellingRequest {
     if (request.kind !== 'write' || request.program.id !== undefined) return request
     this.#lastWrite += 1
     const since = this.#context.order.commit
@@ -146,7 +147,7 @@ export class Forwarder {
     ports.transport.send(target, { kind: 'forward', id, body })
   }
 
-  #remaining(errand: Errand): NodeRequest {
+  #remaining(errand: Errand): TravellingRequest {
     const timeoutMs = Math.max(1, Math.round(errand.deadline - this.#context.now()))
     return { ...errand.request, timeoutMs }
   }
@@ -160,12 +161,8 @@ export class Forwarder {
       errand.done(refusal('TRANSACTION_CLOSED', 'The leader that held the transaction is gone.'))
       return
     }
-    const commits = request.program.steps.some((step) =>
-      ['COMMIT', 'END', 'RELEASE'].includes(firstKeyword(step.statement.sql)),
-    )
-    const mayHaveCommitted = commits || !request.open
     errand.done(
-      mayHaveCommitted
+      mayCommit(request.program, request.open)
         ? refusal('UNKNOWN_OUTCOME', 'The leader was lost while it ran the transaction.')
         : refusal('TRANSACTION_CLOSED', 'The leader that held the transaction is gone.'),
     )
@@ -180,6 +177,19 @@ export class Forwarder {
       errand.done(refusal('NO_LEADER', 'No leader could be reached in time.'))
     }
   }
+}
+
+const COMMITS: ReadonlySet<string> = new Set(['COMMIT', 'END', 'RELEASE'])
+
+/** Whether a round of a stream may leave something behind if the transaction is lost after it. */
+function mayCommit({ steps }: Program, open: boolean): boolean {
+  const words = steps.map(({ statement }) => firstKeyword(statement.sql))
+  const begins = words[0] === 'BEGIN' && steps[0]?.condition === undefined
+  if (!(open || begins) || words.some((word) => COMMITS.has(word))) return true
+  // After a ROLLBACK, also that of INSERT OR ROLLBACK, each statement commits itself.
+  return steps.some(({ statement }, at) => {
+    return at < steps.length - 1 && /rollback/i.test(statement.sql)
+  })
 }
 
 /** A refusal says nothing about an earlier sending that may still run, or has run. */
@@ -206,7 +216,7 @@ function ranNothing(code: keyof typeof ERRORS): boolean {
 }
 
 /** A fellow node's request, or why it can't be read: a malformed one stops nobody. */
-export function readRequest(body: Uint8Array): NodeRequest | ErrorData {
+export function readRequest(body: Uint8Array): TravellingRequest | ErrorData {
   try {
     return decodeRequest(body)
   } catch (error) {

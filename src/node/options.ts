@@ -20,6 +20,8 @@ export interface NodeOptions {
   readonly priority: number
   /** Shared secret that clients and nodes show; null: everybody may. */
   readonly token: string | null
+  /** Public Ed25519 keys of JSON Web Tokens that clients may show: a file, PEM, or base64. */
+  readonly authJwtKey: string | null
   readonly ack: AckLevel
   readonly read: ReadLevel
   /** Silence from the leader after which an election begins: drawn from [x, 2x), ms. */
@@ -40,6 +42,7 @@ export const NODE_DEFAULTS = {
   role: 'voter',
   priority: 1,
   token: null,
+  authJwtKey: null,
   ack: 'majority',
   read: 'session',
   electionTimeoutMs: 500,

@@ -3,6 +3,7 @@ import type { ErrorData } from '../base/errors.ts'
 import type { HardState, Ticket } from '../core/order/leader/types.ts'
 import type { PeerMessage } from '../model/message.ts'
 import type { Program, ProgramResult } from '../model/program.ts'
+import type { CursorEntry } from '../model/request.ts'
 import type { StoreCommand, StoreReply, Verified } from '../store/types.ts'
 
 /**
@@ -35,6 +36,15 @@ export interface ReaderPort {
   /** Runs a program of reads in one read transaction, which also tells what it saw. */
   read(program: Program, timeoutMs: number, done: (reply: ReadReply) => void): void
   /**
+   * Begins a program of reads whose rows are pulled piece by piece, see CursorRequest. Unless the
+   * first chunk is all, it keeps a connection with its snapshot until the end or `closeCursor`.
+   */
+  openCursor(begin: CursorBegin, timeoutMs: number, done: (reply: CursorReply) => void): void
+  /** The next chunk; `failed` with CURSOR_CLOSED if there is no such cursor any more. */
+  fetchCursor(next: CursorNext, timeoutMs: number, done: (reply: CursorReply) => void): void
+  /** Lets a cursor go, also while a fetch is under way. */
+  closeCursor(cursor: number): void
+  /**
    * Pins a snapshot of the database now, says at which applied index, then computes its checksums.
    * `pinned` is called once the snapshot is pinned, `done` when the checksums are there.
    */
@@ -51,6 +61,34 @@ export type ReadReply =
   /** At least one statement is not a read: nothing was run. */
   | { readonly kind: 'notRead' }
   | { readonly kind: 'failed'; readonly error: ErrorData }
+
+export interface CursorBegin {
+  readonly program: Program
+  /** About how much a chunk may hold; at least one row goes. */
+  readonly chunkBytes: number
+  /** Whether the snapshot stays for the next program, until COMMIT or ROLLBACK. */
+  readonly keep: boolean
+}
+
+export interface CursorNext {
+  readonly cursor: number
+  /** To begin, on a cursor that was kept; null: go on. */
+  readonly program: Program | null
+  readonly chunkBytes: number
+}
+
+export type CursorReply =
+  | {
+      readonly kind: 'chunk'
+      readonly entries: readonly CursorEntry[]
+      /** The program has ended. */
+      readonly done: boolean
+      /** Null: nothing more to fetch or to close. */
+      readonly cursor: number | null
+      /** The database as of this entry. */
+      readonly applied: LogIndex
+    }
+  | Exclude<ReadReply, { readonly kind: 'rows' }>
 
 /** Files of snapshots: made from the live database, or received in pieces. */
 export interface SnapshotPort {

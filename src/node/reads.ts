@@ -4,19 +4,33 @@
  */
 import type { LogIndex } from '../base/brand.ts'
 import { toLogIndex } from '../base/brand.ts'
-import type { Program, ProgramResult } from '../model/program.ts'
-import type { NodeReply, ReadLevel, SessionToken } from '../model/request.ts'
+import type { ErrorData } from '../base/errors.ts'
+import type { NodeReply, NodeRequest, ReadLevel, SessionToken } from '../model/request.ts'
 import type { Context } from './context.ts'
 import { hold, refusal } from './context.ts'
 
 export interface ReadJob {
-  readonly program: Program
   readonly level: ReadLevel
   readonly token: SessionToken | null
   /** Monotonic ms. */
   readonly deadline: number
   readonly done: (reply: NodeReply) => void
+  /** Asks the reader. Asked again when what it saw is taken back. */
+  readonly look: (timeoutMs: number, seen: (what: Seen) => void) => void
 }
+
+/** What the reader answered. */
+export type Seen =
+  | {
+      readonly kind: 'seen'
+      /** The database as of this entry. */
+      readonly applied: LogIndex
+      readonly answer: (token: SessionToken) => NodeReply
+      /** The answer will not be used. */
+      readonly drop: () => void
+    }
+  | { readonly kind: 'notRead' }
+  | { readonly kind: 'failed'; readonly error: ErrorData }
 
 export class Reads {
   readonly #context: Context
@@ -39,6 +53,26 @@ export class Reads {
     return this.#behind.length > 0
   }
 
+  /** Answers a whole program of reads. */
+  read(request: Extract<NodeRequest, { kind: 'read' }>, done: (reply: NodeReply) => void): void {
+    const { program, level, token, timeoutMs } = request
+    const { reader } = this.#context.ports
+    const look: ReadJob['look'] = (timeLeft, seen) => {
+      reader.read(program, timeLeft, (reply) => {
+        if (reply.kind !== 'rows') {
+          seen(reply)
+          return
+        }
+        const { result, applied } = reply
+        const answer = (now: SessionToken): NodeReply => {
+          return { kind: 'result', result, token: now, open: false }
+        }
+        seen({ kind: 'seen', applied, answer, drop: () => {} })
+      })
+    }
+    this.start({ level, token, deadline: this.#context.now() + timeoutMs, done, look })
+  }
+
   start(job: ReadJob): void {
     if (this.#context.order.last.index === 0) {
       job.done(refusal('NOT_READY', 'This node has joined, and its first snapshot is on the way.'))
@@ -48,7 +82,7 @@ export class Reads {
     if (reason !== null && job.level !== 'local') job.done(refusal('OTHER_HISTORY', reason))
     else if (job.level === 'strong') this.#confirm(job)
     else if (job.level === 'session') this.#whenApplied(job, toLogIndex(job.token?.index ?? 0))
-    else this.#read(job)
+    else this.#look(job)
   }
 
   /** The core answered a strong read's question. */
@@ -132,29 +166,29 @@ export class Reads {
     }
     // Only now may the entry that the token names be known here.
     const reason = job.level === 'session' ? this.#otherHistory(job.token) : null
-    if (reason === null) this.#read(job)
+    if (reason === null) this.#look(job)
     else job.done(refusal('OTHER_HISTORY', reason))
   }
 
-  #read(job: ReadJob): void {
-    const { ports, epoch } = this.#context
-    const timeoutMs = Math.max(1, job.deadline - this.#context.now())
-    ports.reader.read(job.program, timeoutMs, (reply) => {
-      if (reply.kind === 'notRead') job.done({ kind: 'writeNeeded' })
-      else if (reply.kind === 'failed') job.done({ kind: 'error', error: reply.error })
-      else if (this.#context.takingBack && job.level !== 'local') this.#void.push(job)
-      else if (this.#context.epoch !== epoch && job.level !== 'local') this.start(job)
-      else this.#release(job, reply.result, reply.applied)
+  #look(job: ReadJob): void {
+    const { epoch } = this.#context
+    job.look(Math.max(1, job.deadline - this.#context.now()), (seen) => {
+      if (seen.kind === 'notRead') job.done({ kind: 'writeNeeded' })
+      else if (seen.kind === 'failed') job.done({ kind: 'error', error: seen.error })
+      else if (job.level !== 'local' && this.#context.takingBack) {
+        seen.drop()
+        this.#void.push(job)
+      } else if (job.level !== 'local' && this.#context.epoch !== epoch) this.#again(job, seen)
+      else this.#release(job, seen)
     })
   }
 
   /** The answer leaves when a majority holds what it saw; a local one leaves at once. */
-  #release(job: ReadJob, result: ProgramResult, applied: LogIndex): void {
+  #release(job: ReadJob, seen: Extract<Seen, { kind: 'seen' }>): void {
     const { order } = this.#context
+    const { applied } = seen
     this.#context.counters.reads += 1
-    const answer = (index: LogIndex): void => {
-      job.done({ kind: 'result', result, token: this.#context.token(index), open: false })
-    }
+    const answer = (index: LogIndex): void => job.done(seen.answer(this.#context.token(index)))
     if (job.level === 'local') {
       answer(toLogIndex(Math.min(applied, order.commit)))
       return
@@ -165,14 +199,22 @@ export class Reads {
     }
     const term = order.termAt(applied)
     if (term === null) {
-      this.start(job)
+      this.#again(job, seen)
       return
     }
     hold(this.#context, applied, term, 'majority', job.deadline, (fate) => {
       if (fate === 'safe') answer(applied)
-      else if (fate === 'takenBack' || this.#context.now() < job.deadline) this.start(job)
-      else this.#tooLate(job, `Entry ${applied}, which the read saw, is not on a majority yet`)
+      else if (fate === 'takenBack' || this.#context.now() < job.deadline) this.#again(job, seen)
+      else {
+        seen.drop()
+        this.#tooLate(job, `Entry ${applied}, which the read saw, is not on a majority yet`)
+      }
     })
+  }
+
+  #again(job: ReadJob, seen: Extract<Seen, { kind: 'seen' }>): void {
+    seen.drop()
+    this.start(job)
   }
 
   #tooLate(job: ReadJob, what: string): void {

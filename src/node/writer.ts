@@ -6,14 +6,14 @@
  * batch; while its flush and its peers are waited for, the next batch runs already.
  */
 import { assert, present } from '../base/assert.ts'
-import type { LogIndex, Term } from '../base/brand.ts'
-import type { ErrorData } from '../base/errors.ts'
+import type { LogIndex, NodeId, Term } from '../base/brand.ts'
+import { ERRORS, type ErrorData } from '../base/errors.ts'
 import { LIMITS } from '../base/limits.ts'
 import type { EntryKind } from '../model/entry.ts'
 import { decodeBatch } from '../model/entry-codec.ts'
 import type { Program, ProgramResult } from '../model/program.ts'
 import type { AckLevel, NodeReply } from '../model/request.ts'
-import type { ProgramOutcome, StoreReply } from '../store/types.ts'
+import type { Paused, ProgramOutcome, StoreReply } from '../store/types.ts'
 import { BatchTiming, LINGER_MS } from './batch-timing.ts'
 import type { Context } from './context.ts'
 import { hold, refusal } from './context.ts'
@@ -25,6 +25,8 @@ interface JobBase {
   readonly done: (reply: NodeReply) => void
   /** Leadership went before it had an effect: find the new leader. */
   readonly reroute: () => void
+  /** Its first part has run and is logged at `index`; the rest waits for that to be committed. */
+  begun?: { readonly paused: Paused; readonly index: LogIndex }
 }
 
 export interface ProgramJob extends JobBase {
@@ -35,9 +37,12 @@ export interface ProgramJob extends JobBase {
 export interface StreamJob extends JobBase {
   readonly kind: 'stream'
   readonly stream: string
+  /** The fellow node whose client's it is; null: a client here. */
+  readonly from: NodeId | null
   readonly open: boolean
   readonly program: Program | null
-  readonly end: boolean
+  /** Nothing follows: what is open after it is rolled back. */
+  end: boolean
 }
 
 type Job = ProgramJob | StreamJob
@@ -58,9 +63,9 @@ export class Writer {
   /** A call back is due that looks at the queue again. */
   #lingering = false
   /** The stream whose transaction holds the writer, and when it was last used. */
-  #open: { readonly stream: string; usedAt: number } | null = null
-  /** A round of a stream is at the store. */
-  #inRound = false
+  #open: { readonly stream: string; readonly from: NodeId | null; usedAt: number } | null = null
+  /** The round of a stream that is at the store. */
+  #round: StreamJob | null = null
   /** Streams whose transaction was rolled back for idleness: their next round is told so. */
   readonly #timedOut = new Set<string>()
   /** Numbered writes that are queued or running: a retry joins the first one. */
@@ -78,7 +83,7 @@ export class Writer {
 
   /** An interactive transaction has the store, or may have it after what is under way. */
   get streaming(): boolean {
-    return this.#open !== null || this.#inRound
+    return this.#open !== null || this.#round !== null
   }
 
   /** The store may be adding to the log. */
@@ -130,6 +135,21 @@ export class Writer {
     this.#context.ports.store.submit({ kind: 'streamEnd', stream }, () => {})
   }
 
+  /**
+   * A fellow node can't be heard. If it died nobody will go on with what its clients have open, and
+   * everybody else would wait until that has idled for too long; if not, they are told.
+   */
+  linkDown(peer: NodeId): void {
+    const isTheirs = (job: Job): boolean => job.kind === 'stream' && job.from === peer
+    const never = this.#queue.filter((job) => isTheirs(job) && job.begun === undefined)
+    this.#queue = this.#queue.filter((job) => !never.includes(job))
+    for (const job of never) this.#handBack(job)
+    for (const job of [this.#round, ...this.#queue]) {
+      if (job?.kind === 'stream' && job.from === peer) job.end = true
+    }
+    if (this.#open?.from === peer && this.#round === null) this.endStream()
+  }
+
   /** Rolls back what was interactive, hands back what never ran. */
   leadershipLost(): void {
     this.endStream()
@@ -145,9 +165,7 @@ export class Writer {
     if (this.#queue.some((job) => job.deadline <= now)) {
       const late = this.#queue.filter((job) => job.deadline <= now)
       this.#queue = this.#queue.filter((job) => job.deadline > now)
-      for (const job of late) {
-        this.#answer(job, refusal('DEADLINE', 'The writer did not get to the request in time.'))
-      }
+      for (const job of late) this.#refuse(job, LATE)
     }
     const open = this.#open
     if (open === null || this.#busy) return
@@ -224,8 +242,23 @@ export class Writer {
     for (const each of this.#joined(job)) each.done(reply)
   }
 
+  /** It has no effect, as far as this node can tell. */
   #handBack(job: Job): void {
-    for (const each of this.#joined(job)) each.reroute()
+    if (job.begun !== undefined) this.#leaveHalf(job, job.begun.index)
+    else for (const each of this.#joined(job)) each.reroute()
+  }
+
+  /** Another leader, or the same one later, must not run the first part once more. */
+  #leaveHalf(job: Job, position: LogIndex): void {
+    const detail = `The program stopped in the middle, after entry ${position}.`
+    this.#answer(job, refusal('UNKNOWN_OUTCOME', detail, { position }))
+  }
+
+  /** Who may retry takes it that nothing was run: not true of a job that has begun. */
+  #refuse(job: Job, error: ErrorData): void {
+    if (job.begun !== undefined && ERRORS[error.code].retry !== 'never') {
+      this.#leaveHalf(job, job.begun.index)
+    } else this.#answer(job, { kind: 'error', error })
   }
 
   // Execution
@@ -304,7 +337,10 @@ export class Writer {
     for (const job of this.#queue) {
       if (job.kind !== 'program' || jobs.length >= LIMITS.batchTransactionsMax) break
       jobs.push(job)
+      // What goes on goes alone; it is always at the head.
+      if (job.begun !== undefined) break
     }
+    const resume = jobs[0]?.begun?.paused
     this.#queue.splice(0, jobs.length)
     this.#timing.started(jobs.length, this.#context.now())
     const ticket = this.#begin()
@@ -314,11 +350,12 @@ export class Writer {
       term: order.term,
       at: ports.clock.now(),
       programs: jobs.map((job) => job.program),
+      ...(resume === undefined ? {} : { resume }),
     } as const
     ports.store.submit(command, (reply) => {
       const { outcomes, notRun, error } = this.#end(ticket, reply)
       if (error !== null) {
-        for (const job of jobs) this.#answer(job, { kind: 'error', error })
+        for (const job of jobs) this.#refuse(job, error)
       } else {
         const ran = jobs.length - notRun
         assert(outcomes.length === ran, () => `${outcomes.length} outcomes for ${ran} programs`)
@@ -356,7 +393,7 @@ export class Writer {
 
   #startStream(job: StreamJob): boolean {
     const { order } = this.#context
-    if (job.open) {
+    if (job.open && job.begun === undefined) {
       this.#queue.shift()
       const timedOut = this.#timedOut.delete(job.stream)
       job.done(
@@ -391,7 +428,7 @@ export class Writer {
       return
     }
     const ticket = this.#begin()
-    this.#inRound = true
+    this.#round = job
     ports.store.submit(
       {
         kind: 'streamRun',
@@ -400,9 +437,10 @@ export class Writer {
         at: ports.clock.now(),
         stream: job.stream,
         program: job.program,
+        ...(job.begun === undefined ? {} : { resume: job.begun.paused }),
       },
       (reply) => {
-        this.#inRound = false
+        this.#round = null
         const { outcomes, open, error } = this.#end(ticket, reply)
         this.#streamRan(job, outcomes[0], open && !job.end, error)
         if (open && (job.end || order.role !== 'leader')) {
@@ -419,9 +457,10 @@ export class Writer {
     open: boolean,
     error: ErrorData | null,
   ): void {
-    this.#open = open ? { stream: job.stream, usedAt: this.#context.now() } : null
+    const { stream, from } = job
+    this.#open = open ? { stream, from, usedAt: this.#context.now() } : null
     if (error !== null) {
-      this.#answer(job, { kind: 'error', error })
+      this.#refuse(job, error)
       return
     }
     this.#settle(
@@ -463,6 +502,11 @@ export class Writer {
     const { order, writeIds } = this.#context
     const id = job.kind === 'program' ? job.program.id : undefined
     if (id !== undefined && outcome.index !== null) writeIds.note(id, outcome.index)
+    if (outcome.paused !== undefined) {
+      job.begun = { paused: outcome.paused, index: outcome.index ?? order.last.index }
+      this.#requeue([job])
+      return
+    }
     this.#context.counters.writes += 1
     if (open) {
       // Inside a transaction that began on committed ground everything it sees is safe.
@@ -494,15 +538,25 @@ export class Writer {
       } else if (fate === 'takenBack' && job.kind === 'program') {
         this.#handBack(job)
       } else if (fate === 'takenBack') {
-        this.#answer(job, refusal('TAKEN_BACK', `Entry ${index} was taken back by a new leader.`))
+        const detail = `Entry ${index} was taken back by a new leader.`
+        this.#refuse(job, { code: 'TAKEN_BACK', detail })
       } else if (changed) {
         const detail = `Entry ${index} did not reach ack level ${job.ack} in time.`
         this.#answer(job, refusal('UNKNOWN_OUTCOME', detail, { position: index }))
       } else {
-        this.#answer(job, refusal('DEADLINE', 'What the request saw was not confirmed in time.'))
+        this.#refuse(job, UNCONFIRMED)
       }
     })
   }
+}
+
+const LATE: ErrorData = {
+  code: 'DEADLINE',
+  detail: 'The writer did not get to the request in time.',
+}
+const UNCONFIRMED: ErrorData = {
+  code: 'DEADLINE',
+  detail: 'What the request saw was not confirmed in time.',
 }
 
 function emptyReply(context: Context): NodeReply {

@@ -29,8 +29,8 @@ const FAULT = z.object({ cut: z.array(name).max(100) })
 
 export function addAdminRoutes(app: FastifyInstance, service: NodeService, ask: Ask): void {
   app.addHook('onRequest', (request, _reply, done) => {
-    if (!request.url.startsWith('/admin') || isSameSite(request)) done()
-    else done(new QuorateError('UNAUTHORIZED', 'Pages of other sites may not administer a node.'))
+    if (!request.url.startsWith('/admin')) done()
+    else done(refusal(request))
   })
   addCommand(app, ask, '/admin/join', JOIN, (body) => ({ kind: 'join', ...body }))
   for (const kind of ['remove', 'promote', 'demote'] as const) {
@@ -55,6 +55,15 @@ export function addAdminRoutes(app: FastifyInstance, service: NodeService, ask: 
   })
 }
 
+/** Why the caller may not administer; undefined: it may. */
+function refusal(request: FastifyRequest): QuorateError | undefined {
+  if (!isSameSite(request)) {
+    return new QuorateError('UNAUTHORIZED', 'Pages of other sites may not administer a node.')
+  }
+  if (request.caller?.mayAdminister) return undefined
+  return new QuorateError('FORBIDDEN', 'Administration asks for the cluster token.')
+}
+
 /** A browser sends Origin with every POST across sites; a page elsewhere must not remove members. */
 function isSameSite({ headers }: FastifyRequest): boolean {
   const { origin, host } = headers
@@ -69,7 +78,7 @@ function addCommand<T extends z.ZodType>(
   toCommand: (body: z.output<T>) => AdminCommand,
 ): void {
   app.post(path, async (request, reply) => {
-    const { timeoutMs } = callOptions(request.url, request.headers, DEFAULTS)
+    const { timeoutMs } = callOptions(request.url, request.headers, DEFAULTS, { mayWrite: true })
     const command = toCommand(parse(schema, request))
     const answer = await ask({ kind: 'admin', command, timeoutMs })
     if (answer.kind === 'error') throw fromErrorData(answer.error)

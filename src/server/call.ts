@@ -16,6 +16,8 @@ export interface CallOptions {
   readonly timeoutMs: number
   /** What the caller has seen; null: nothing that it told us. */
   readonly token: SessionToken | null
+  /** False: its token is for reading only, and everything else is FORBIDDEN. */
+  readonly mayWrite: boolean
   /**
    * The name of the one write that the call holds, null if it has none. Throws BAD_REQUEST when
    * asked again: two writes under one name would make the second a retry of the first.
@@ -25,6 +27,15 @@ export interface CallOptions {
 
 export type CallDefaults = Pick<CallOptions, 'read' | 'ack' | 'timeoutMs'>
 
+/** Who calls, as the token it showed says (see auth.ts). */
+export interface Caller {
+  readonly mayWrite: boolean
+  /** May administer the node and the cluster. */
+  readonly mayAdminister: boolean
+  /** When the token ends, ms since 1970; null: never. */
+  readonly until: number | null
+}
+
 const TIMEOUT_MS_MAX = 3_600_000
 
 /** Throws BAD_REQUEST that names the header or query parameter. */
@@ -32,6 +43,7 @@ export function callOptions(
   url: string,
   headers: IncomingHttpHeaders,
   defaults: CallDefaults,
+  { mayWrite }: Pick<Caller, 'mayWrite'>,
 ): CallOptions {
   const query = queryOf(url)
   const read = headers['quorate-read'] ?? query?.get('read')
@@ -44,6 +56,7 @@ export function callOptions(
     ack: ack ? ackOf(String(ack)) : defaults.ack,
     timeoutMs: timeout ? timeoutOf(String(timeout)) : defaults.timeoutMs,
     token: typeof token === 'string' && token !== '' ? decodeToken(token) : null,
+    mayWrite,
     takeWriteId: write === undefined ? () => null : once(writeId(String(write))),
   }
 }

@@ -43,7 +43,8 @@ test('the probes of Hrana clients, and 404 for what is not there', async (t) => 
   const server = await start(t)
   assert.equal((await server.get('/v2')).status, 200)
   assert.equal((await server.get('/v3')).status, 200)
-  for (const path of ['/v3-protobuf', '/v1', '/nothing']) {
+  assert.equal((await server.get('/v3-protobuf')).status, 200)
+  for (const path of ['/v1', '/v4', '/nothing']) {
     const { status, json } = await server.get(path)
     assert.equal(status, 404)
     assert.equal(json.error.code, 'NOT_FOUND')

@@ -2,21 +2,25 @@
  * The node's one port: HTTP for clients, people and machines, and upgrades handed on to whoever
  * serves the path (peers). Puts the parts together; each route group has a file of its own.
  */
+
+import type { KeyObject } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
 import { ERRORS, fromErrorData, QuorateError, toErrorData } from '../base/errors.ts'
 import { LIMITS } from '../base/limits.ts'
-import { bearerCheck } from '../net/bearer.ts'
 import { addAdminRoutes } from './admin.ts'
+import { Auth } from './auth.ts'
 import type { CallDefaults } from './call.ts'
-import { answerPipeline, type HranaAnswer, refusal } from './hrana/http.ts'
-import type { HranaVersion } from './hrana/protocol.ts'
-import { Streams } from './hrana/streams.ts'
+import { addCursorRoutes } from './hrana/cursor-http.ts'
+import { Elsewhere } from './hrana/elsewhere.ts'
+import { addHranaRoutes } from './hrana/http.ts'
+import { type Identity, Streams } from './hrana/streams.ts'
+import { HranaWs } from './hrana/ws.ts'
 import { createMetrics } from './metrics.ts'
 import { addPublicRoutes } from './public.ts'
-import { send } from './reply.ts'
+import { CORS, send } from './reply.ts'
 import type { NodeService } from './service.ts'
 
 /** Takes over a connection whose client asked for another protocol. */
@@ -26,6 +30,8 @@ export interface HttpServerOptions {
   readonly service: NodeService
   /** Clients must show it; null: everybody may. */
   readonly token: string | null
+  /** Clients may show a JSON Web Token instead that one of these signed; default none. */
+  readonly jwtKeys?: readonly KeyObject[]
   /** Levels and deadline of calls that name none. */
   readonly defaults?: Partial<CallDefaults>
   /** After which an unused Hrana stream is closed. */
@@ -41,12 +47,14 @@ export interface HttpServer {
   listen(host: string, port: number): Promise<number>
   /** Rolls back what waits for its next call, answers what is under way, ends all connections. */
   close(): Promise<void>
+  /** Streams that wait for their next call or are in one, and clients' WebSockets. */
+  readonly open: { readonly streams: number; readonly sockets: number }
 }
 
 const DEFAULTS: CallDefaults = { read: 'session', ack: 'majority', timeoutMs: 10_000 }
 const STREAM_IDLE_MS = 10_000
 /** No token is asked for here: probes of machines, of libSQL's clients and of browsers. */
-const FREE: ReadonlySet<string> = new Set(['/health', '/ready', '/v2', '/v3'])
+const FREE: ReadonlySet<string> = new Set(['/health', '/ready', '/v2', '/v3', '/v3-protobuf'])
 
 export function createHttpServer(options: HttpServerOptions): HttpServer {
   const { service } = options
@@ -63,21 +71,35 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     () => service.status(),
     service.registry,
   )
-  const streams = new Streams(metrics.measure, options.streamIdleMs ?? STREAM_IDLE_MS)
-  addHooks(app, options.token)
-  addErrors(app, options.onError ?? (() => {}))
-  addHranaRoutes(app, streams, defaults)
+  const auth = new Auth(options.token, options.jwtKeys ?? [])
+  const streams = new Streams({
+    ask: metrics.measure,
+    identity: identityOf(service),
+    idleMs: options.streamIdleMs ?? STREAM_IDLE_MS,
+  })
+  const elsewhere = new Elsewhere(streams, () => service.status())
+  addHooks(app, auth)
+  const onError = options.onError ?? (() => {})
+  addErrors(app, onError)
+  addHranaRoutes(app, { streams, elsewhere, defaults })
+  addCursorRoutes(app, { streams, elsewhere, defaults })
   const endEvents = addPublicRoutes(app, service, metrics)
   addAdminRoutes(app, service, metrics.measure)
-  addUpgrades(app, options.upgrades ?? {})
+  const hranaWs = new HranaWs({ streams, auth, defaults, onError })
+  addUpgrades(app, options.upgrades ?? {}, hranaWs)
   return {
+    get open() {
+      return { streams: streams.size, sockets: hranaWs.size }
+    },
     listen: async (host, port) => {
       await app.listen({ host, port })
       return (app.server.address() as AddressInfo).port
     },
     close: async () => {
       endEvents()
+      hranaWs.close()
       streams.close()
+      elsewhere.close()
       await app.close()
     },
   }
@@ -89,16 +111,25 @@ function acceptAnyBody(app: FastifyInstance): void {
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
 }
 
-function addHooks(app: FastifyInstance, token: string | null): void {
-  const admits = bearerCheck(token)
+/** The node's status costs system calls, and who it is never changes once it belongs somewhere. */
+function identityOf(service: NodeService): () => Identity {
+  let known: Identity | null = null
+  return () => {
+    if (known !== null) return known
+    const { id, cluster } = service.status()
+    if (cluster !== null) known = { id, cluster }
+    return { id, cluster }
+  }
+}
+
+function addHooks(app: FastifyInstance, auth: Auth): void {
+  app.decorateRequest('caller', null)
   app.addHook('onRequest', (request, reply, done) => {
-    const { method, url, headers } = request
+    const { method, url } = request
     if (method === 'OPTIONS') {
       reply.code(204).header('access-control-max-age', '86400').send()
-      return
-    }
-    if (token === null || admits(headers.authorization) || isFree(method, url)) done()
-    else done(new QuorateError('UNAUTHORIZED', 'The cluster token is missing or wrong.'))
+    } else if (isFree(method, url)) done()
+    else checkCaller(auth, request, done)
   })
   // What administers a node is not for pages of other sites; data is, as with sqld.
   app.addHook('onSend', (request, reply, _payload, done) => {
@@ -107,11 +138,22 @@ function addHooks(app: FastifyInstance, token: string | null): void {
   })
 }
 
-const CORS = {
-  'access-control-allow-origin': '*',
-  'access-control-allow-methods': '*',
-  'access-control-allow-headers': '*, authorization',
-  'access-control-expose-headers': 'quorate-session',
+/** Without a promise where the token is known: this is on the way of every request. */
+function checkCaller(auth: Auth, request: FastifyRequest, done: (error?: Error) => void): void {
+  try {
+    const caller = auth.check(request.headers.authorization)
+    if (!(caller instanceof Promise)) {
+      request.caller = caller
+      done()
+      return
+    }
+    caller.then((found) => {
+      request.caller = found
+      done()
+    }, done)
+  } catch (error) {
+    done(error instanceof Error ? error : new Error(String(error)))
+  }
 }
 
 function isFree(method: string, url: string): boolean {
@@ -144,50 +186,19 @@ function toQuorateError(thrown: unknown): QuorateError {
   return fromErrorData(toErrorData(thrown))
 }
 
-function addHranaRoutes(app: FastifyInstance, streams: Streams, defaults: CallDefaults): void {
-  for (const version of [2, 3] as const) {
-    app.get(`/v${version}`, (_request, reply) => send(reply, 200, { hrana: version }))
-    app.post(`/v${version}/pipeline`, async (request, reply) => {
-      writeAnswer(reply, await answerHrana(streams, version, request, defaults))
-    })
-  }
-}
-
-async function answerHrana(
-  streams: Streams,
-  version: HranaVersion,
-  { url, headers, body }: FastifyRequest,
-  defaults: CallDefaults,
-): Promise<HranaAnswer> {
-  if (!Buffer.isBuffer(body)) return refusal(new QuorateError('BAD_REQUEST', 'There is no body.'))
-  return answerPipeline(streams, version, url, headers, body.toString(), defaults)
-}
-
-/**
- * Past fastify, as a text: Node then sends head and body in one write, which is a quarter of the
- * time of a small answer.
- */
-function writeAnswer(reply: FastifyReply, answer: HranaAnswer): void {
-  reply.hijack()
-  const { status, contentType, body, session } = answer
-  reply.raw.writeHead(status, {
-    ...CORS,
-    'content-type': contentType,
-    'content-length': Buffer.byteLength(body),
-    ...(session === null ? {} : { 'quorate-session': session }),
-  })
-  reply.raw.end(body)
-}
-
 function addUpgrades(
   app: FastifyInstance,
   upgrades: Readonly<Record<string, UpgradeHandler>>,
+  hranaWs: HranaWs,
 ): void {
   app.server.on('upgrade', (request, socket, head) => {
     const path = (request.url ?? '').split('?', 1)[0] ?? ''
     const handler = Object.hasOwn(upgrades, path) ? upgrades[path] : undefined
+    const isWebSocket = request.headers.upgrade?.toLowerCase() === 'websocket'
     socket.on('error', () => socket.destroy())
     if (handler !== undefined) handler(request, socket, head)
+    // On any path, as clients have them in their URLs.
+    else if (isWebSocket) hranaWs.accept(request, socket, head)
     else socket.end('HTTP/1.1 404 Not Found\r\nconnection: close\r\ncontent-length: 0\r\n\r\n')
   })
 }

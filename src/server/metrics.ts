@@ -127,6 +127,7 @@ function addTimes(registry: Registry) {
 }
 
 function levelOf(request: NodeRequest): string {
-  if (request.kind === 'read') return request.level
+  if (request.kind === 'read' || request.kind === 'cursor') return request.level
+  if (request.kind === 'fetch' || request.kind === 'closeCursor') return 'local'
   return request.kind === 'admin' ? request.command.kind : String(request.ack)
 }

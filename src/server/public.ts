@@ -1,9 +1,13 @@
 /** What everybody who may use the node may ask about it: is it alive, ready, who leads, what happens. */
+import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import type { FastifyInstance } from 'fastify'
+import { type Changes, encodeChanges } from '../model/changes.ts'
+import { bad } from '../model/fields.ts'
 import type { NodeReply, NodeRequest } from '../model/request.ts'
 import { encodeToken } from '../model/token.ts'
 import type { NodeEvent } from '../node/ports.ts'
+import { ChangeFeed } from './change-feed.ts'
 import type { Metrics } from './metrics.ts'
 import { send } from './reply.ts'
 import type { NodeService } from './service.ts'
@@ -66,10 +70,14 @@ async function currentToken(service: NodeService): Promise<string | null> {
   return reply.kind === 'result' ? encodeToken(reply.token) : null
 }
 
-/** Server-sent events: the node's events as they happen. */
+/**
+ * Server-sent events: the node's events as they happen, and with `?changes=1` what entries change,
+ * `&after=N` from the entry after that position.
+ */
 function addEvents(app: FastifyInstance, service: NodeService): () => void {
   const listeners = new Set<ServerResponse>()
   app.get('/events', (request, reply) => {
+    const wish = changesWish(request.query)
     reply.hijack()
     const response = reply.raw
     response.writeHead(200, {
@@ -85,7 +93,9 @@ function addEvents(app: FastifyInstance, service: NodeService): () => void {
     const unsubscribe = service.events((event) => write(encodeEvent(event)))
     const alive = setInterval(() => write(':\n\n'), KEEP_ALIVE_MS)
     listeners.add(response)
+    const stopChanges = wish === null ? () => {} : sendChanges(service, response, wish.after)
     request.raw.on('close', () => {
+      stopChanges()
       clearInterval(alive)
       unsubscribe()
       listeners.delete(response)
@@ -93,6 +103,33 @@ function addEvents(app: FastifyInstance, service: NodeService): () => void {
   })
   return () => {
     for (const response of listeners) response.end()
+  }
+}
+
+/** null: changes are not asked for. Throws BAD_REQUEST. */
+function changesWish(query: unknown): { readonly after: number | null } | null {
+  const { changes, after = '' } = query as { readonly changes?: string; readonly after?: string }
+  if (changes !== '1') return null
+  if (!/^\d{0,15}$/.test(String(after))) throw bad('after', 'a position', after)
+  return { after: after === '' ? null : Number(after) }
+}
+
+/** Entries are read from the log only as fast as the connection takes what they change. */
+function sendChanges(
+  service: NodeService,
+  response: ServerResponse,
+  after: number | null,
+): () => void {
+  const give = async (changes: Changes): Promise<void> => {
+    const room = response.write(`event: change\ndata: ${encodeChanges(changes)}\n\n`)
+    if (!room && !response.destroyed) await Promise.race([once(response, 'drain'), gone])
+  }
+  const gone = new Promise<void>((resolve) => response.once('close', resolve))
+  const feed = new ChangeFeed((request) => service.request(request), give, after)
+  const unwatch = service.watch((position) => feed.moved(position))
+  return () => {
+    unwatch()
+    feed.close()
   }
 }
 

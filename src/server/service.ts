@@ -11,6 +11,8 @@ export interface NodeService {
   status(): NodeStatus
   /** @returns a function that ends the subscription */
   events(listener: (event: NodeEvent) => void): () => void
+  /** Calls back with how far the database has come, now and whenever it moves. */
+  watch(listener: (index: number) => void): () => void
   /** The whole database as a SQLite file of its own. Rejects with QuorateError. */
   snapshotStream(): Promise<Readable>
   /** Answers a node that starts: who this one is, and whether it promises to join that one. */

@@ -1,53 +1,104 @@
 /**
- * Hrana over HTTP: a pipeline of requests on one stream. A statement's error is a result inside a
- * 200; anything else ends the stream.
+ * Hrana over HTTP: pipelines of requests on one stream in JSON and Protobuf, and the single requests
+ * of version 1. A statement's error is a result inside a 200; anything else ends the stream.
  */
-import type { IncomingHttpHeaders } from 'node:http'
-import { ERRORS, QuorateError } from '../../base/errors.ts'
-import type { AckLevel } from '../../model/request.ts'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { present } from '../../base/assert.ts'
+import { fromErrorData, QuorateError } from '../../base/errors.ts'
 import { encodeToken } from '../../model/token.ts'
-import { type CallDefaults, callOptions } from '../call.ts'
-import { decodePipeline, decodeStreamRequest } from './json-decode.ts'
-import { encodeError, encodePipeline } from './json-encode.ts'
-import type { HranaVersion, StreamOutcome } from './protocol.ts'
+import { type CallDefaults, type CallOptions, callOptions } from '../call.ts'
+import { send } from '../reply.ts'
+import { type HranaAnswer, refusal, writeAnswer } from './answer.ts'
+import type { Elsewhere } from './elsewhere.ts'
+import { decodePipeline, decodeSingle } from './json-decode.ts'
+import { encodePipeline, encodeSingle } from './json-encode.ts'
+import { decodeProtoPipeline } from './proto-decode.ts'
+import { encodeProtoPipeline } from './proto-encode.ts'
+import type { HranaVersion, PipelineRequest, StreamOutcome } from './protocol.ts'
+import { toReplicationIndex } from './replication-index.ts'
 import type { HranaStream } from './stream.ts'
 import type { Streams } from './streams.ts'
 
-/** What was answered at other levels may be taken back, and must not be asked of others' reads. */
-const NEVER_TAKEN_BACK: ReadonlySet<AckLevel> = new Set(['majority', 'all'])
-
-export interface HranaAnswer {
-  readonly status: number
-  /** Exact: with a charset in it libSQL's client does not look for the error's code. */
-  readonly contentType: 'application/json' | 'text/plain'
-  readonly body: string
-  /** For the response header Quorate-Session. */
-  readonly session: string | null
+export interface HranaHttp {
+  readonly streams: Streams
+  readonly elsewhere: Elsewhere
+  readonly defaults: CallDefaults
 }
 
-/** Answers one call of a pipeline. Rejects only for a bug. */
-export async function answerPipeline(
-  streams: Streams,
-  version: HranaVersion,
-  url: string,
-  headers: IncomingHttpHeaders,
-  body: string,
-  defaults: CallDefaults,
-): Promise<HranaAnswer> {
+/** How the bodies of a pipeline are read and written. */
+interface Encoding {
+  readonly contentType: HranaAnswer['contentType']
+  readonly decode: (body: Buffer) => PipelineRequest
+  readonly encode: (
+    baton: string | null,
+    outcomes: readonly StreamOutcome[],
+    index: bigint | null,
+  ) => string | Uint8Array
+}
+
+const PROTOBUF: Encoding = {
+  contentType: 'application/x-protobuf',
+  decode: decodeProtoPipeline,
+  encode: encodeProtoPipeline,
+}
+
+function json(version: HranaVersion): Encoding {
+  return {
+    contentType: 'application/json',
+    decode: (body) => decodePipeline(body.toString(), version),
+    encode: encodePipeline,
+  }
+}
+
+const ENCODINGS: Readonly<Record<string, Encoding>> = {
+  v2: json(2),
+  v3: json(3),
+  'v3-protobuf': PROTOBUF,
+}
+
+export function addHranaRoutes(app: FastifyInstance, http: HranaHttp): void {
+  for (const [prefix, encoding] of Object.entries(ENCODINGS)) {
+    // Clients ask whether a version is there, and look at the status only.
+    app.get(`/${prefix}`, (_request, reply) => send(reply, 200, { hrana: prefix }))
+    app.post(`/${prefix}/pipeline`, async (request, reply) => {
+      const answer = await answerPipeline(http, encoding, request, reply)
+      if (answer !== null) writeAnswer(reply, answer)
+    })
+  }
+  for (const type of ['execute', 'batch'] as const) {
+    app.post(`/v1/${type}`, async (request, reply) => {
+      writeAnswer(reply, await answerSingle(http, type, request))
+    })
+  }
+}
+
+/** Null: another node answers. Rejects only for a bug. */
+async function answerPipeline(
+  { streams, elsewhere, defaults }: HranaHttp,
+  encoding: Encoding,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<HranaAnswer | null> {
   let stream: HranaStream | null = null
   try {
-    const { baton, requests: undecoded } = decodePipeline(body)
+    const { baton, requests: undecoded } = encoding.decode(bodyOf(request))
+    if (elsewhere.handOn(baton, request, reply)) return null
+    if (baton !== null) await streams.free(baton)
     stream = baton === null ? streams.open() : streams.resume(baton)
-    const call = callOptions(url, headers, defaults)
-    const seen = call.token ?? (baton === null ? streams.common : null)
-    if (seen !== null) stream.sawToken(seen)
-    const requests = undecoded.map((each) => decodeStreamRequest(each, version))
+    const call = optionsOf(request, defaults)
+    streams.begin(stream, call)
+    const requests = undecoded.map((decode) => decode())
+    if (baton === null && requests.at(-1)?.type !== 'close') streams.assertRoom()
     const outcomes: StreamOutcome[] = []
-    for (const request of requests) outcomes.push(await stream.run(request, call))
-    if (call.token === null && NEVER_TAKEN_BACK.has(call.ack)) streams.sawCommon(stream.token)
+    for (const each of requests) {
+      streams.saw(stream, each)
+      outcomes.push(await stream.run(each, call))
+    }
+    streams.end(stream, call)
+    const index = toReplicationIndex(stream.token)
     const session = stream.token === null ? null : encodeToken(stream.token)
-    const json = encodePipeline(streams.keep(stream), outcomes, session)
-    return { status: 200, contentType: 'application/json', body: json, session }
+    const body = encoding.encode(streams.keep(stream), outcomes, index)
+    return { status: 200, contentType: encoding.contentType, body, session }
   } catch (error) {
     if (stream !== null) streams.drop(stream)
     if (!(error instanceof QuorateError)) throw error
@@ -55,11 +106,40 @@ export async function answerPipeline(
   }
 }
 
-/** Clients of libSQL show a text/plain body to their user, and the code of a JSON one. */
-export function refusal(error: QuorateError): HranaAnswer {
-  const { status } = ERRORS[error.code]
-  if (error.code === 'BAD_REQUEST') {
-    return { status, contentType: 'text/plain', body: error.detail, session: null }
+/** Version 1 has no streams: each request has one of its own, and its error is the answer's. */
+async function answerSingle(
+  { streams, defaults }: HranaHttp,
+  type: 'execute' | 'batch',
+  request: FastifyRequest,
+): Promise<HranaAnswer> {
+  const stream = streams.open()
+  try {
+    const decoded = decodeSingle(bodyOf(request).toString(), type)
+    const call = optionsOf(request, defaults)
+    streams.begin(stream, call)
+    streams.saw(stream, decoded)
+    const outcome = await stream.run(decoded, call)
+    streams.end(stream, call)
+    if ('error' in outcome) throw fromErrorData(outcome.error)
+    const session = stream.token === null ? null : encodeToken(stream.token)
+    const body = encodeSingle(outcome.ok, toReplicationIndex(stream.token))
+    return { status: 200, contentType: 'application/json', body, session }
+  } catch (error) {
+    if (!(error instanceof QuorateError)) throw error
+    return refusal(error)
+  } finally {
+    streams.drop(stream)
   }
-  return { status, contentType: 'application/json', body: encodeError(error), session: null }
+}
+
+/** The bytes of a call's body. Throws BAD_REQUEST if there is none. */
+export function bodyOf({ body }: FastifyRequest): Buffer {
+  if (Buffer.isBuffer(body)) return body
+  throw new QuorateError('BAD_REQUEST', 'There is no body.')
+}
+
+/** What the call asks for beside its statements, and what its token allows. */
+export function optionsOf(request: FastifyRequest, defaults: CallDefaults): CallOptions {
+  const caller = present(request.caller, () => 'caller of a route that asks for a token')
+  return callOptions(request.url, request.headers, defaults, caller)
 }

@@ -2,37 +2,47 @@
  * Responses as Hrana's JSON. Texts are put together by hand: for large results that is about twice
  * as fast as building objects for JSON.stringify.
  */
-import { type ErrorData, fromErrorData } from '../../base/errors.ts'
+import { assert } from '../../base/assert.ts'
+import type { ErrorData } from '../../base/errors.ts'
 import type { StatementResult, StepResult, Value } from '../../model/program.ts'
-import type { Description, StreamOutcome, StreamResponse } from './protocol.ts'
+import type { Description, HranaEntry, StreamOutcome, StreamResponse } from './protocol.ts'
+import { wireError } from './wire-error.ts'
 
 const quote = JSON.stringify
 
 /**
  * The body of an answer to a pipeline.
  *
- * @param token session token's text, in each result as `replication_index`
+ * @param index in each result as `replication_index`
  */
 export function encodePipeline(
   baton: string | null,
   outcomes: readonly StreamOutcome[],
-  token: string | null,
+  index: bigint | null,
 ): string {
-  const results = outcomes.map((outcome) => outcomeJson(outcome, token)).join(',')
+  const results = outcomes.map((outcome) => outcomeJson(outcome, index)).join(',')
   return `{"baton":${quote(baton)},"base_url":null,"results":[${results}]}`
 }
 
-function outcomeJson(outcome: StreamOutcome, token: string | null): string {
+function outcomeJson(outcome: StreamOutcome, index: bigint | null): string {
   if ('error' in outcome) return `{"type":"error","error":${encodeError(outcome.error)}}`
-  return `{"type":"ok","response":${responseJson(outcome.ok, token)}}`
+  return `{"type":"ok","response":${responseJson(outcome.ok, index)}}`
 }
 
-function responseJson(response: StreamResponse, token: string | null): string {
+/** The body of an answer to one request of version 1. */
+export function encodeSingle(response: StreamResponse, index: bigint | null): string {
+  if (response.type === 'execute') return `{"result":${resultJson(response.result, index)}}`
+  assert(response.type === 'batch', () => `${response.type} is not of version 1`)
+  return `{"result":${batchJson(response.steps, index)}}`
+}
+
+/** One response; the same over HTTP and WebSocket. */
+export function responseJson(response: StreamResponse, index: bigint | null): string {
   switch (response.type) {
     case 'execute':
-      return `{"type":"execute","result":${resultJson(response.result, token)}}`
+      return `{"type":"execute","result":${resultJson(response.result, index)}}`
     case 'batch':
-      return `{"type":"batch","result":${batchJson(response.steps, token)}}`
+      return `{"type":"batch","result":${batchJson(response.steps, index)}}`
     case 'describe':
       return `{"type":"describe","result":${descriptionJson(response.description)}}`
     case 'get_autocommit':
@@ -42,9 +52,9 @@ function responseJson(response: StreamResponse, token: string | null): string {
   }
 }
 
-function batchJson(steps: readonly StepResult[], token: string | null): string {
+function batchJson(steps: readonly StepResult[], index: bigint | null): string {
   const results = steps.map((step) =>
-    step !== null && 'ok' in step ? resultJson(step.ok, token) : 'null',
+    step !== null && 'ok' in step ? resultJson(step.ok, index) : 'null',
   )
   const errors = steps.map((step) =>
     step !== null && 'error' in step ? encodeError(step.error) : 'null',
@@ -52,12 +62,11 @@ function batchJson(steps: readonly StepResult[], token: string | null): string {
   return `{"step_results":[${results.join(',')}],"step_errors":[${errors.join(',')}]}`
 }
 
-function resultJson(result: StatementResult, token: string | null): string {
-  const rowid = result.lastInsertRowid === null ? 'null' : `"${result.lastInsertRowid}"`
+function resultJson(result: StatementResult, index: bigint | null): string {
   return (
     `{"cols":[${columnsJson(result.columns)}],"rows":[${result.rows.map(rowJson).join(',')}],` +
-    `"affected_row_count":${result.changes},"last_insert_rowid":${rowid},` +
-    `"replication_index":${quote(token)}}`
+    `${countsJson(result)},` +
+    `"replication_index":${index === null ? 'null' : `"${index}"`}}`
   )
 }
 
@@ -69,6 +78,30 @@ function columnsJson(columns: StatementResult['columns']): string {
 
 function rowJson(row: readonly Value[]): string {
   return `[${row.map(encodeHranaValue).join(',')}]`
+}
+
+/** One entry of a cursor. */
+export function encodeEntry(entry: HranaEntry): string {
+  switch (entry.type) {
+    case 'row':
+      return `{"type":"row","row":${rowJson(entry.row)}}`
+    case 'step_begin':
+      return `{"type":"step_begin","step":${entry.step},"cols":[${columnsJson(entry.columns)}]}`
+    case 'step_end':
+      return `{"type":"step_end",${countsJson(entry)}}`
+    case 'step_error':
+      return `{"type":"step_error","step":${entry.step},"error":${encodeError(entry.error)}}`
+    case 'error':
+      return `{"type":"error","error":${encodeError(entry.error)}}`
+  }
+}
+
+function countsJson({
+  changes,
+  lastInsertRowid,
+}: Pick<StatementResult, 'changes' | 'lastInsertRowid'>): string {
+  const rowid = lastInsertRowid === null ? 'null' : `"${lastInsertRowid}"`
+  return `"affected_row_count":${changes},"last_insert_rowid":${rowid}`
 }
 
 /** One value of SQLite. JSON has no infinity, but every parser of doubles reads 1e999 as one. */
@@ -99,13 +132,13 @@ function descriptionJson({ params, columns, isExplain, isReadonly }: Description
   )
 }
 
-/**
- * An error of Hrana: the code is SQLite's base code where SQLite spoke, because that is what libSQL
- * clients look at. `facts` is ours; clients ignore what they don't know.
- */
+/** `quorate_code` and `facts` are ours; clients ignore what they don't know. */
 export function encodeError(error: ErrorData): string {
-  const { code, detail, facts } = error
-  const sqlite = facts?.sqlite
-  const message = sqlite === undefined ? fromErrorData(error).message : detail
-  return quote({ message, code: sqlite ?? code, ...(facts === undefined ? {} : { facts }) })
+  const { code, facts } = error
+  const wire = wireError(error)
+  return quote({
+    ...wire,
+    ...(wire.code === code ? {} : { quorate_code: code }),
+    ...(facts === undefined ? {} : { facts }),
+  })
 }

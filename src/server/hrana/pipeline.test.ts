@@ -4,6 +4,7 @@ import { request as httpRequest } from 'node:http'
 import { test } from 'node:test'
 import { decodeToken, encodeToken } from '../../model/token.ts'
 import { type Started, start } from '../testing/start.ts'
+import { toReplicationIndex } from './replication-index.ts'
 
 const execute = (sql: string) => ({ type: 'execute', stmt: { sql } })
 const CLOSE = { type: 'close' }
@@ -22,7 +23,8 @@ test('the shape of an answer is exactly that of the specification', async (t) =>
   const requests = [execute("SELECT 1 AS a, x'ff' AS b, 'c'"), execute('nonsense'), CLOSE]
   const { json, headers } = await pipeline(server, requests)
   assert.equal(headers.get('content-type'), 'application/json')
-  const session = headers.get('quorate-session')
+  const token = decodeToken(headers.get('quorate-session') ?? '')
+  const index = String(toReplicationIndex(token))
   assert.deepEqual(json, {
     baton: null,
     base_url: null,
@@ -46,7 +48,7 @@ test('the shape of an answer is exactly that of the specification', async (t) =>
             ],
             affected_row_count: 0,
             last_insert_rowid: null,
-            replication_index: session,
+            replication_index: index,
           },
         },
       },
@@ -55,6 +57,7 @@ test('the shape of an answer is exactly that of the specification', async (t) =>
         error: {
           message: 'near "nonsense": syntax error.',
           code: 'SQLITE_ERROR',
+          quorate_code: 'SQL_ERROR',
           facts: { sqlite: 'SQLITE_ERROR' },
         },
       },
@@ -241,6 +244,45 @@ test('inside a transaction a closed batch runs as it is, BEGIN included', async 
   assert.deepEqual([results.length, results[3] !== null], [4, true])
 })
 
+/** For each request the code of its error, or null. */
+async function codesOf(server: Started, sql: readonly string[], baton: string) {
+  const { json } = await pipeline(server, sql.map(execute), baton)
+  const codes = json.results.map(({ error }: { error?: { code: string } }) => error?.code ?? null)
+  return { codes, baton: json.baton as string }
+}
+
+test('in a transaction that was lost nothing runs before its end, also after ROLLBACK TO', async (t) => {
+  const server = await start(t)
+  server.node.db.exec('CREATE TABLE t (a)')
+  const insert = 'INSERT INTO t VALUES (1)'
+  const { json } = await pipeline(server, [execute('BEGIN'), execute('SAVEPOINT s')])
+  server.node.loseTransaction()
+  const back = ['ROLLBACK TO s', 'rollback transaction to savepoint s', insert]
+  const lost = await codesOf(server, [insert, ...back, 'ROLLBACK', 'SELECT 1'], json.baton)
+  const closed = 'TRANSACTION_CLOSED'
+  assert.deepEqual(lost.codes, [closed, null, null, closed, null, null])
+  assert.equal(server.node.db.prepare('SELECT count(*) AS n FROM t').get()?.['n'], 0)
+})
+
+test('what a failed COMMIT leaves may be rolled back, once, as in SQLite', async (t) => {
+  const server = await start(t)
+  const { json } = await pipeline(server, [execute('BEGIN')])
+  const error = { code: 'TAKEN_BACK', detail: 'Gone.' } as const
+  server.node.reply = { kind: 'error', error }
+  const failed = await codesOf(server, ['COMMIT'], json.baton)
+  assert.deepEqual(failed.codes, ['SQLITE_BUSY'])
+  server.node.loseTransaction()
+  server.node.reply = null
+  const after = await codesOf(server, ['ROLLBACK', 'ROLLBACK', 'BEGIN'], failed.baton)
+  assert.deepEqual(after.codes, [null, 'SQLITE_ERROR', null])
+  server.node.loseTransaction()
+  const lost = await codesOf(server, ['SELECT 1', 'COMMIT', 'ROLLBACK', 'BEGIN'], after.baton)
+  assert.deepEqual(lost.codes, ['TRANSACTION_CLOSED', 'TRANSACTION_CLOSED', null, null])
+  server.node.loseTransaction()
+  const rolledBack = await codesOf(server, ['ROLLBACK', 'SELECT 1'], lost.baton)
+  assert.deepEqual(rolledBack.codes, [null, null])
+})
+
 test('after an unknown outcome the stream begins anew under another name', async (t) => {
   const server = await start(t)
   const { json } = await pipeline(server, [execute('BEGIN')])
@@ -321,6 +363,70 @@ test('callers without a token are one session at this node, unless work could be
   assert.equal(lastToken(), 1, 'who shows a token is a session of its own')
 })
 
+test('a stream that is kept sees what its caller wrote on another one meanwhile', async (t) => {
+  const server = await start(t)
+  const { json } = await pipeline(server, [execute('SELECT 1')])
+  const { headers } = await pipeline(server, [execute('CREATE TABLE t (id INTEGER PRIMARY KEY)')])
+  await pipeline(server, [execute('SELECT * FROM t')], json.baton)
+  const read = server.node.requests.at(-1)
+  assert.ok(read?.kind === 'read')
+  assert.deepEqual(read.token, decodeToken(headers.get('quorate-session') ?? ''))
+})
+
+test('a replication index in a request is what its client has seen', async (t) => {
+  const server = await start(t)
+  const seen = { cluster: 'c1', term: 3, index: 70 }
+  const index = String(toReplicationIndex(seen))
+  const asked = async (request: object) => {
+    assert.equal((await pipeline(server, [request, CLOSE])).status, 200)
+    const last = server.node.requests.at(-1)
+    return last?.kind === 'read' ? last.token : null
+  }
+  const sql = 'SELECT 1'
+  const step = (replication_index: string | null) => ({ stmt: { sql, replication_index } })
+  const batch = { steps: [step(null), step(index), step('5')] }
+  assert.deepEqual(await asked({ type: 'execute', stmt: { sql, replication_index: index } }), seen)
+  assert.deepEqual(await asked({ type: 'batch', batch }), seen)
+  assert.deepEqual(
+    await asked({ type: 'batch', batch: { steps: [step(null)], replication_index: index } }),
+    seen,
+  )
+  assert.deepEqual(await asked({ type: 'describe', sql, replication_index: index }), seen)
+  assert.deepEqual(await asked({ type: 'sequence', sql, replication_index: Number(index) }), seen)
+  const forged = { type: 'execute', stmt: { sql, replication_index: 'much' } }
+  assert.equal((await pipeline(server, [forged, CLOSE])).status, 400)
+})
+
+test('what a client claims to have seen is not asked of others', async (t) => {
+  const server = await start(t)
+  const index = String(toReplicationIndex({ cluster: 'c1', term: 3, index: 1_000_000 }))
+  const claim = { type: 'execute', stmt: { sql: 'SELECT 1', replication_index: index } }
+  await pipeline(server, [claim, CLOSE])
+  const header = { 'quorate-session': encodeToken({ cluster: 'c1', term: 3, index: 2_000_000 }) }
+  const { json } = await pipeline(server, [execute('SELECT 1')], null, header)
+  await pipeline(server, [execute('SELECT 2'), CLOSE], json.baton)
+  await pipeline(server, [execute('SELECT 3'), CLOSE])
+  const last = server.node.requests.at(-1)
+  assert.ok(last?.kind === 'read')
+  assert.ok((last.token?.index ?? 0) < 100, `asked for ${last.token?.index}`)
+})
+
+test('version 1: single requests without streams, errors as the answer', async (t) => {
+  const server = await start(t)
+  const created = await server.post('/v1/execute', { stmt: { sql: 'CREATE TABLE t (a UNIQUE)' } })
+  assert.deepEqual([created.status, created.json.result.affected_row_count], [200, 0])
+  const insert = { stmt: { sql: 'INSERT INTO t VALUES (1)' } }
+  const { json } = await server.post('/v1/batch', { batch: { steps: [insert, insert] } })
+  assert.equal(json.result.step_results[0].affected_row_count, 1)
+  assert.equal(json.result.step_errors[1].code, 'SQLITE_CONSTRAINT')
+  const failed = await server.post('/v1/execute', insert)
+  assert.deepEqual([failed.status, failed.json.code], [400, 'SQLITE_CONSTRAINT'])
+  const stored = await server.post('/v1/execute', { stmt: { sql_id: 1 } })
+  assert.equal(stored.status, 400, 'stored texts came with version 2')
+  await server.post('/v1/execute', { stmt: { sql: 'BEGIN' } })
+  assert.equal(server.node.owner, null, 'nothing stays open')
+})
+
 test('describe tells parameters, columns and kind without running', async (t) => {
   const server = await start(t)
   server.node.db.exec('CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)')
@@ -345,7 +451,14 @@ test('describe tells parameters, columns and kind without running', async (t) =>
   assert.equal((await describe('INSERT INTO missing VALUES (1)')).code, 'SQLITE_ERROR')
   const within = await describe('WITH w AS (SELECT 1) INSERT INTO t (a) SELECT * FROM w')
   assert.deepEqual([within.cols, within.is_readonly], [[], false])
-  assert.equal((await describe('INSERT INTO t (a) VALUES (1) RETURNING id')).code, 'SQL_REFUSED')
+  const returning = await describe('INSERT INTO t (a) VALUES (1) RETURNING id, 2 AS b')
+  const names = returning.cols.map(({ name }: { name: string }) => name)
+  assert.deepEqual([names, returning.is_readonly], [['id', 'b'], false])
+  const numbered = await describe('SELECT ?, ?3, :one, $two, @three')
+  assert.deepEqual(
+    numbered.params.map(({ name }: { name: string | null }) => name),
+    [null, null, '?3', ':one', '$two', '@three'],
+  )
   assert.equal((await describe('')).code, 'SQL_NO_STATEMENT')
   assert.equal((await describe('SELECT 1; SELECT 2')).code, 'SQL_MANY_STATEMENTS')
   assert.equal(server.node.db.prepare('SELECT count(*) AS n FROM t').get()?.['n'], 0)

@@ -51,17 +51,13 @@ test('a batch that could leave a transaction open is a round of a stream', () =>
   assert.equal(planSequence(script).via, 'stream')
 })
 
-test('READONLY goes to a replica as one transaction, with the results that were asked for', () => {
-  const plan = planBatch(closed('BEGIN TRANSACTION READONLY', 'SELECT 1', 'SELECT 2'))
-  assert.equal(plan.via, 'readOnly')
-  const sent = plan.program.steps.map(({ statement }) => statement.sql)
-  assert.deepEqual([plan.program.atomic, sent], [true, ['SELECT 1', 'SELECT 2']])
-  const row = { ok: { columns: [], rows: [], changes: 0, lastInsertRowid: null } }
-  const failed = { error: { code: 'SQL_ERROR', detail: 'No.' } } as const
-  const shape = (results: readonly unknown[] | undefined) =>
-    results?.map((each) => (each === null ? '-' : each === failed ? 'error' : 'ok'))
-  assert.deepEqual(shape(plan.results?.([row, row])), ['ok', 'ok', 'ok', 'ok', '-'])
-  assert.deepEqual(shape(plan.results?.([failed, null])), ['ok', 'error', '-', '-', 'ok'])
+test('READONLY begins a transaction on a replica, whole or in part', () => {
+  const whole = closed('BEGIN TRANSACTION READONLY', 'SELECT 1', 'SELECT 2')
+  assert.equal(planBatch(whole).via, 'snapshot')
+  assert.equal(planBatch(whole.slice(0, 2)).via, 'snapshot')
+  assert.equal(planStatement({ sql: 'begin readonly transaction;' }).via, 'snapshot')
+  assert.equal(planStatement({ sql: 'BEGIN IMMEDIATE READONLY' }).via, 'stream')
+  assert.equal(planBatch([step('BEGIN READONLY', not(ok(0)))]).via, 'stream')
 })
 
 test('what is planned as a write never leaves a transaction open', async () => {

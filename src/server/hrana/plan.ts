@@ -5,25 +5,17 @@
  * write is sent again as a write.
  */
 import { present } from '../../base/assert.ts'
-import type {
-  Condition,
-  Program,
-  Statement,
-  StatementResult,
-  Step,
-  StepResult,
-} from '../../model/program.ts'
+import type { Condition, Program, Statement, Step } from '../../model/program.ts'
 import { firstKeyword } from '../../model/sql-tokens.ts'
 
 export interface Plan {
   /**
    * `read`: try a replica first, the leader if it turns out to write. `write`: the leader. `stream`:
-   * it may leave a transaction open. `readOnly`: a replica, and a write is an error.
+   * it may leave a transaction open. `snapshot`: it begins a transaction that only reads, on a
+   * replica. `readOnly`: a replica, and a write is an error.
    */
-  readonly via: 'read' | 'write' | 'stream' | 'readOnly'
+  readonly via: 'read' | 'write' | 'stream' | 'snapshot' | 'readOnly'
   readonly program: Program
-  /** The results that the caller expects, from those of the program. */
-  readonly results?: (steps: readonly StepResult[]) => readonly StepResult[]
 }
 
 const READS: ReadonlySet<string> = new Set(['SELECT', 'VALUES', 'WITH', 'EXPLAIN', 'PRAGMA'])
@@ -35,6 +27,7 @@ const CONTROLS: ReadonlySet<string> = new Set([
 export function planStatement(statement: Statement): Plan {
   const keyword = firstKeyword(statement.sql)
   const steps = [{ statement }]
+  if (isBeginReadOnly(statement)) return planSnapshot(steps)
   if (CONTROLS.has(keyword)) return { via: 'stream', program: { atomic: false, steps } }
   // Many PRAGMAs do nothing inside a transaction, so theirs is none.
   const atomic = keyword !== 'PRAGMA'
@@ -43,18 +36,17 @@ export function planStatement(statement: Statement): Plan {
 
 /** A batch with conditions. */
 export function planBatch(steps: readonly Step[]): Plan {
-  const [only] = steps
-  if (steps.length === 1 && only !== undefined && only.condition === undefined) {
-    return planStatement(only.statement)
+  const [first] = steps
+  if (first !== undefined && first.condition === undefined) {
+    if (steps.length === 1) return planStatement(first.statement)
+    if (isBeginReadOnly(first.statement)) return planSnapshot(steps)
   }
   const program = { atomic: false, steps }
   const keywords = steps.map(({ statement }) => firstKeyword(statement.sql))
-  if (!keywords.some((keyword) => CONTROLS.has(keyword))) {
-    return { via: keywords.every((keyword) => READS.has(keyword)) ? 'read' : 'write', program }
+  if (keywords.some((keyword) => CONTROLS.has(keyword))) {
+    return { via: closesItself(steps, keywords) ? 'write' : 'stream', program }
   }
-  const commit = closingCommit(steps, keywords)
-  if (commit === null) return { via: 'stream', program }
-  return isReadOnly(steps, commit) ? planReadOnly(steps) : { via: 'write', program }
+  return { via: keywords.every((keyword) => READS.has(keyword)) ? 'read' : 'write', program }
 }
 
 /** Statements of a script, which ends at the first error. */
@@ -66,17 +58,17 @@ export function planSequence(statements: readonly Statement[]): Plan {
 }
 
 /**
- * Where the COMMIT is in a batch that surely leaves no transaction open, whatever fails in it: one
- * BEGIN, one COMMIT, and a ROLLBACK unless the COMMIT succeeded. libSQL clients send batches so.
+ * Whether a batch surely leaves no transaction open, whatever fails in it: one BEGIN, one COMMIT,
+ * and a ROLLBACK unless the COMMIT succeeded. libSQL clients send batches so.
  */
-function closingCommit(steps: readonly Step[], keywords: readonly string[]): number | null {
+function closesItself(steps: readonly Step[], keywords: readonly string[]): boolean {
   const controls = keywords.flatMap((keyword, at) => (CONTROLS.has(keyword) ? [at] : []))
   const [begin = -1, commit = -1, rollback = -1] = controls
-  if (controls.length !== 3 || keywords[begin] !== 'BEGIN') return null
-  if (keywords[commit] !== 'COMMIT' && keywords[commit] !== 'END') return null
+  if (controls.length !== 3 || keywords[begin] !== 'BEGIN') return false
+  if (keywords[commit] !== 'COMMIT' && keywords[commit] !== 'END') return false
   const { statement, condition } = present(steps[rollback], () => `step ${rollback}`)
-  if (!/^\s*rollback(\s+transaction)?\s*;?\s*$/i.test(statement.sql)) return null
-  return isUnless(condition, commit) ? commit : null
+  if (!/^\s*rollback(\s+transaction)?\s*;?\s*$/i.test(statement.sql)) return false
+  return isUnless(condition, commit)
 }
 
 function isUnless(condition: Condition | undefined, step: number): boolean {
@@ -87,40 +79,13 @@ function isOk(condition: Condition, step: number): boolean {
   return condition.kind === 'ok' && condition.step === step
 }
 
-/**
- * BEGIN … READONLY around statements that each wait for the one before. SQLite takes the word for a
- * name; libSQL promises that nothing is written, and a replica's reader keeps that promise.
- */
-function isReadOnly(steps: readonly Step[], commit: number): boolean {
-  const [begin] = steps
-  if (begin === undefined || !/\breadonly\b/i.test(begin.statement.sql)) return false
-  if (begin.condition !== undefined || commit !== steps.length - 2) return false
-  return steps.slice(1, -1).every(({ condition }, at) => isAfter(condition, at))
+/** SQLite does not know the word, or takes it for a name: to it, this is a BEGIN like any other. */
+function planSnapshot([begin, ...steps]: readonly Step[]): Plan {
+  const plain = { ...begin, statement: { sql: 'BEGIN' } }
+  return { via: 'snapshot', program: { atomic: false, steps: [plain, ...steps] } }
 }
 
-/** ok(step), alone or together with not(autocommit), as version 3 clients add. */
-function isAfter(condition: Condition | undefined, step: number): boolean {
-  if (condition === undefined) return false
-  if (condition.kind !== 'and') return isOk(condition, step)
-  const others = condition.conditions.filter((each) => !isOk(each, step))
-  const inside = others.every((each) => each.kind === 'not' && each.condition.kind === 'autocommit')
-  return inside && others.length < condition.conditions.length
-}
-
-/** A read program is one transaction anyway: BEGIN, COMMIT and ROLLBACK need not travel. */
-function planReadOnly(steps: readonly Step[]): Plan {
-  const inner = steps.slice(1, -2).map(({ statement }) => ({ statement }))
-  return {
-    via: 'readOnly',
-    program: { atomic: true, steps: inner },
-    results: (results) => {
-      const done = results.every((result) => result !== null && 'ok' in result)
-      return [EMPTY, ...results, done ? EMPTY : null, done ? null : EMPTY]
-    },
-  }
-}
-
-/** What BEGIN, COMMIT and ROLLBACK return. */
-const EMPTY: { readonly ok: StatementResult } = {
-  ok: { columns: [], rows: [], changes: 0, lastInsertRowid: null },
+/** libSQL promises that nothing is written, and a replica's reader keeps that promise. */
+function isBeginReadOnly({ sql }: Statement): boolean {
+  return /^\s*begin(\s+(deferred|transaction))*\s+readonly(\s+transaction)?\s*;?\s*$/i.test(sql)
 }

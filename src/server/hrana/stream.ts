@@ -1,47 +1,64 @@
 /**
  * One Hrana stream: looks to its client like a SQLite connection, and is a series of requests to
  * the node. It knows three things between requests: stored texts, what the client has seen (so that
- * it reads its own writes), and whether a transaction is open at the leader.
+ * it reads its own writes), and whether a transaction is open: at the leader, or on a snapshot of
+ * this replica if it only reads.
  */
 import { type ErrorData, QuorateError, toErrorData } from '../../base/errors.ts'
-import { bad } from '../../model/fields.ts'
+import { LIMITS } from '../../base/limits.ts'
 import type { Program, Statement, StatementResult, Step, StepResult } from '../../model/program.ts'
-import type { NodeReply, NodeRequest, SessionToken } from '../../model/request.ts'
-import { firstKeyword, splitStatements } from '../../model/sql-tokens.ts'
+import type { NodeReply, SessionToken } from '../../model/request.ts'
+import { firstKeyword, keyword, splitStatements, tokenize } from '../../model/sql-tokens.ts'
 import type { CallOptions } from '../call.ts'
+import {
+  failureEntries,
+  HranaCursor,
+  type Portion,
+  type Portions,
+  stepEntries,
+  toEntries,
+} from './cursor.ts'
 import { describe } from './describe.ts'
 import { type Plan, planBatch, planSequence, planStatement } from './plan.ts'
 import type {
+  HranaBatch,
   HranaStatement,
-  SqlSource,
+  HranaStep,
   StreamOutcome,
   StreamRequest,
   StreamResponse,
 } from './protocol.ts'
+import { type Ask, ReadRun, StepCollector } from './read-run.ts'
+import { asksForCounters, SessionCounters, withAskedNames } from './session-counters.ts'
+import { SessionSettings } from './session-settings.ts'
+import { StoredTexts } from './texts.ts'
 
-type Ask = (request: NodeRequest) => Promise<NodeReply>
-type Ran = { readonly steps: readonly StepResult[] }
+type Failed = { readonly error: ErrorData }
+type Ran = { readonly steps: readonly StepResult[] } | Failed
 
-/** Above what clients keep (30 and 100 texts, each under 5,000 characters). */
-const STORED_TEXTS_MAX = 150
-const STORED_CHARACTERS_MAX = 1_000_000
 /** How long the leader may take to roll back what nobody waits for. */
 const END_TIMEOUT_MS = 5_000
 
 /**
- * `lost`: the transaction ended without the client's doing. Nothing may run until it says ROLLBACK
+ * `open`: at the leader. `reading`: on a snapshot here. `lost`: the transaction ended without the client's doing. Nothing may run until it says ROLLBACK
  * (or learns it from COMMIT): its next INSERT was meant for inside the transaction.
  */
-type Transaction = 'none' | 'open' | 'lost'
+type Transaction = 'none' | 'open' | 'reading' | 'lost'
 
 export class HranaStream {
   readonly #ask: Ask
   /** Names the stream to the node; unique in the cluster. */
   readonly #name: string
-  readonly #texts = new Map<number, string>()
-  #storedCharacters = 0
+  readonly #texts = new StoredTexts()
+  readonly #settings = new SessionSettings()
+  readonly #counters = new SessionCounters()
   #transaction: Transaction = 'none'
+  /** The client's COMMIT failed because the transaction is gone. In SQLite it would still be open. */
+  #endFailed = false
+  /** The snapshot of a transaction that only reads. */
+  #snapshot: ReadRun | null = null
   #token: SessionToken | null = null
+  #answered: SessionToken | null = null
   #closed = false
   #renamed = 0
 
@@ -53,6 +70,11 @@ export class HranaStream {
   /** What a client has seen that has seen all answers so far. */
   get token(): SessionToken | null {
     return this.#token
+  }
+
+  /** The same without what the client told: nobody can forge it. */
+  get answered(): SessionToken | null {
+    return this.#answered
   }
 
   get closed(): boolean {
@@ -77,16 +99,25 @@ export class HranaStream {
       case 'execute':
         return this.#execute(this.#statement(request.statement), call)
       case 'batch': {
-        const ran = await this.#runPlan(this.#planBatch(this.#steps(request)), call)
+        const ran = await this.#runPlan(this.#planBatch(this.#steps(request.steps)), call)
         return 'error' in ran ? ran : { ok: { type: 'batch', steps: ran.steps } }
       }
       case 'sequence':
-        return this.#sequence(this.#text(request.source), call)
+        return this.#sequence(this.#texts.text(request.source), call)
       case 'describe':
-        return this.#describe(this.#text(request.source), call)
+        return this.#describe(this.#texts.text(request.source), call)
       default:
         return { ok: this.#runLocal(request) }
     }
+  }
+
+  /**
+   * Begins a batch whose rows are taken piece by piece. The stream is busy until the cursor is done
+   * or closed. Throws as `run` rejects.
+   */
+  openCursor({ steps }: HranaBatch, call: CallOptions): HranaCursor {
+    if (this.#closed) throw new QuorateError('BAD_REQUEST', 'Stream for this baton was closed')
+    return new HranaCursor(this.#portions(this.#planBatch(this.#steps(steps)), call))
   }
 
   /** Rolls back what is open. Never rejects; the leader ends a silent stream by itself, later. */
@@ -94,6 +125,8 @@ export class HranaStream {
     this.#closed = true
     this.#texts.clear()
     if (this.#transaction === 'open') this.#end()
+    this.#snapshot?.close()
+    this.#snapshot = null
     this.#transaction = 'none'
   }
 
@@ -103,41 +136,24 @@ export class HranaStream {
         this.close()
         return { type: 'close' }
       case 'store_sql':
-        this.#store(request.sqlId, request.sql)
+        this.#texts.store(request.sqlId, request.sql)
         return { type: 'store_sql' }
       case 'close_sql':
-        this.#storedCharacters -= this.#texts.get(request.sqlId)?.length ?? 0
-        this.#texts.delete(request.sqlId)
+        this.#texts.close(request.sqlId)
         return { type: 'close_sql' }
       default:
         return { type: 'get_autocommit', isAutocommit: this.#transaction === 'none' }
     }
   }
 
-  // Texts
-
-  #store(sqlId: number, sql: string): void {
-    if (this.#texts.has(sqlId)) throw bad('sql_id', 'a new one', sqlId)
-    this.#storedCharacters += sql.length
-    if (this.#texts.size >= STORED_TEXTS_MAX || this.#storedCharacters > STORED_CHARACTERS_MAX) {
-      throw bad('store_sql', `within ${STORED_TEXTS_MAX} texts`, this.#texts.size)
-    }
-    this.#texts.set(sqlId, sql)
-  }
-
-  #text(source: SqlSource): string {
-    if ('sql' in source) return source.sql
-    const sql = this.#texts.get(source.sqlId)
-    if (sql === undefined) throw bad('sql_id', 'a stored one', source.sqlId)
-    return sql
-  }
-
   #statement({ source, args, named, wantRows }: HranaStatement): Statement {
-    const sql = this.#text(source)
-    return named === null ? { sql, args, wantRows } : { sql, args, named, wantRows }
+    const sql = this.#texts.text(source)
+    // What is as usual is left out: every field costs on the way to a thread or another node.
+    const statement = wantRows ? { sql, args } : { sql, args, wantRows }
+    return named === null ? statement : { ...statement, named }
   }
 
-  #steps({ steps }: Extract<StreamRequest, { type: 'batch' }>): readonly Step[] {
+  #steps(steps: readonly HranaStep[]): readonly Step[] {
     return steps.map(({ statement, condition }) => {
       const resolved = this.#statement(statement)
       return condition === null ? { statement: resolved } : { statement: resolved, condition }
@@ -170,14 +186,9 @@ export class HranaStream {
 
   async #describe(sql: string, call: CallOptions): Promise<StreamOutcome> {
     try {
-      const description = await describe(sql, async (probe) => {
-        const plan: Plan = {
-          via: 'readOnly',
-          program: { atomic: true, steps: [{ statement: probe }] },
-        }
-        const ran = await this.#runPlan(plan, call)
-        const step = 'error' in ran ? ran : (ran.steps[0] ?? { error: notRun() })
-        return step
+      const description = await describe(sql, async (program) => {
+        const ran = await this.#runPlan({ via: 'readOnly', program }, call)
+        return 'error' in ran ? ran : (ran.steps[0] ?? { error: notRun() })
       })
       return { ok: { type: 'describe', description } }
     } catch (error) {
@@ -186,35 +197,139 @@ export class HranaStream {
     }
   }
 
-  async #runPlan(plan: Plan, call: CallOptions): Promise<Ran | { readonly error: ErrorData }> {
-    if (plan.program.steps.length === 0) return { steps: plan.results?.([]) ?? [] }
+  async #runPlan(asked: Plan, call: CallOptions): Promise<Ran> {
+    const wanted = capped(asked)
+    const plan = { ...wanted, program: this.#counters.before(wanted.program) }
+    const filled = plan.program !== wanted.program
+    if (plan.program.steps.length === 0) return { steps: [] }
     if (this.#transaction === 'lost') return this.#afterLoss(plan.program)
+    const endFailed = this.#endFailed && this.#transaction === 'none'
+    this.#endFailed = false
+    if (endFailed && isRollback(plan.program)) return ROLLED_BACK
+    if (this.#reads(plan, call)) return this.#runReading(plan.program, call)
     const inside = this.#transaction === 'open'
+    // A plan that only reads needs none, and on a replica it could not have them.
+    const settings = inside || plan.via === 'readOnly' ? 0 : this.#settings.count
     const reply = inside
       ? await this.#askStream(inTransaction(plan.program), call)
-      : await this.#askOutside(plan, call)
+      : await this.#askOutside(settings > 0 ? this.#withSettings(plan) : plan, call)
     switch (reply.kind) {
       case 'result': {
-        this.sawToken(reply.token)
-        const { steps } = reply.result
-        return { steps: plan.results?.(steps) ?? steps }
+        this.#answeredAt(reply.token)
+        const steps = reply.result.steps.slice(settings)
+        this.#settings.saw(plan.program, steps, inside)
+        this.#counters.saw(plan.program, steps, this.#transaction === 'open')
+        return { steps: filled ? withAskedNames(steps) : steps }
       }
       case 'writeNeeded':
         return { error: READ_ONLY }
       case 'error':
-        return { error: reply.error }
-      case 'admin':
+        // Whatever kept it from the leader, the transaction is not committed.
+        return inside && isRollback(plan.program) ? ROLLED_BACK : { error: reply.error }
+      default:
         throw new Error(`a ${reply.kind} reply to a program`)
     }
   }
 
+  #answeredAt(token: SessionToken): void {
+    this.sawToken(token)
+    if (this.#answered === null || token.index > this.#answered.index) this.#answered = token
+  }
+
+  // Transactions that only read, and cursors
+
+  /** Whether the program runs on a snapshot of this replica that stays after it. */
+  #reads({ via, program }: Plan, { mayWrite }: CallOptions): boolean {
+    if (program.describe) return false
+    if (this.#transaction !== 'none') return this.#transaction === 'reading'
+    // Who may not write has no other kind of transaction.
+    return via === 'snapshot' || (via === 'stream' && !mayWrite && beginsTransaction(program))
+  }
+
+  async #runReading(program: Program, call: CallOptions): Promise<Ran> {
+    const run = this.#snapshot ?? new ReadRun(this.#ask, true)
+    const collected = new StepCollector(program.steps.length)
+    try {
+      for await (const piece of run.pieces(inTransaction(program), this.#token, call)) {
+        if (piece.kind !== 'piece')
+          return { error: piece.kind === 'error' ? piece.error : READ_ONLY }
+        this.#answeredAt(piece.token)
+        collected.add(piece.entries)
+      }
+      return { steps: collected.steps }
+    } catch (error) {
+      if (!(error instanceof QuorateError)) throw error
+      return { error: toErrorData(error) }
+    } finally {
+      this.#keepSnapshot(run, program)
+    }
+  }
+
+  /** After a program: is there still a snapshot, and should there be one? */
+  #keepSnapshot(run: ReadRun, program: Program): void {
+    const lost = this.#transaction === 'reading' && !run.open && !endsTransaction(program)
+    this.#transaction = run.open ? 'reading' : lost ? 'lost' : 'none'
+    this.#snapshot = run.open ? run : null
+    // The stream may have been closed while the answer was on its way.
+    if (this.#closed) this.close()
+  }
+
+  async *#portions(plan: Plan, call: CallOptions): Portions {
+    const keep = this.#reads(plan, call)
+    const alone = this.#transaction === 'none' && plan.via === 'read'
+    // What depends on the stream is not streamed.
+    const own = this.#settings.count > 0 || asksForCounters(plan.program)
+    if (keep || (alone && !own)) {
+      const isRead = yield* this.#streamed(plan.program, call, keep)
+      if (isRead) return
+    }
+    const ran = await this.#runPlan(alone && !own ? { ...plan, via: 'write' } : plan, call)
+    const entries = 'error' in ran ? failureEntries(0, ran.error) : stepEntries(ran.steps)
+    yield { entries, done: true }
+  }
+
+  /** Returns false, having yielded nothing, if the program turns out to write. */
+  async *#streamed(
+    program: Program,
+    call: CallOptions,
+    keep: boolean,
+  ): AsyncGenerator<Portion, boolean, undefined> {
+    const run = this.#snapshot ?? new ReadRun(this.#ask, keep)
+    let step = 0
+    try {
+      for await (const piece of run.pieces(inTransaction(program), this.#token, call)) {
+        if (piece.kind === 'writeNeeded') return false
+        if (piece.kind === 'error') yield { entries: failureEntries(step, piece.error), done: true }
+        else {
+          this.#answeredAt(piece.token)
+          for (const entry of piece.entries) {
+            if (entry.kind !== 'rows') step = entry.kind === 'begin' ? entry.step : entry.step + 1
+          }
+          yield { entries: toEntries(piece.entries), done: piece.done }
+        }
+      }
+      return true
+    } finally {
+      if (keep) this.#keepSnapshot(run, program)
+      else run.close()
+    }
+  }
+
+  // At the leader
+
+  #withSettings(plan: Plan): Plan {
+    return { ...plan, program: this.#settings.before(plan.program) }
+  }
+
   async #askOutside({ via, program }: Plan, call: CallOptions): Promise<NodeReply> {
-    if (via === 'stream') return this.#askStream(program, call)
-    if (via !== 'write') {
+    // A caller who may not write never reaches the writer: all it sends is tried as a read.
+    if (via === 'stream' && call.mayWrite) return this.#askStream(program, call)
+    if (via !== 'write' || !call.mayWrite) {
       const { read: level, timeoutMs } = call
       const token = this.#token
       const reply = await this.#ask({ kind: 'read', program, level, token, timeoutMs })
       if (reply.kind !== 'writeNeeded' || via === 'readOnly') return reply
+      if (!call.mayWrite) return { kind: 'error', error: MAY_NOT_WRITE }
     }
     const { ack, timeoutMs } = call
     const id = call.takeWriteId()
@@ -223,6 +338,7 @@ export class HranaStream {
   }
 
   async #askStream(program: Program, call: CallOptions): Promise<NodeReply> {
+    if (!call.mayWrite) return { kind: 'error', error: MAY_NOT_WRITE }
     const { ack, timeoutMs } = call
     const open = this.#transaction === 'open'
     const stream = this.#nodeStream
@@ -232,7 +348,9 @@ export class HranaStream {
     if (reply.kind === 'result') {
       this.#transaction = reply.open ? 'open' : 'none'
     } else {
-      this.#transaction = open && !endsTransaction(program) ? 'lost' : 'none'
+      const ends = endsTransaction(program)
+      this.#transaction = open && !ends ? 'lost' : 'none'
+      this.#endFailed = open && ends
       // What became of it is not known here: make sure that nothing is left open.
       this.#end()
       // What that ends must not be a transaction that the client begins next.
@@ -254,25 +372,54 @@ export class HranaStream {
   }
 
   /** A transaction was lost: ROLLBACK is what happened anyway, anything else is refused. */
-  #afterLoss(program: Program): Ran | { readonly error: ErrorData } {
+  #afterLoss(program: Program): Ran {
     const ends = endsTransaction(program)
     if (ends) this.#transaction = 'none'
-    const [first] = program.steps
-    if (ends && program.steps.length === 1 && first && isRollback(first.statement)) {
-      return { steps: [{ ok: NOTHING }] }
-    }
+    if (isRollback(program) || isRollbackTo(program)) return ROLLED_BACK
+    this.#endFailed = ends
     return { error: LOST }
   }
 }
 
-const ENDS: ReadonlySet<string> = new Set(['COMMIT', 'END', 'ROLLBACK'])
-
 function endsTransaction({ steps }: Program): boolean {
-  return steps.some(({ statement }) => ENDS.has(firstKeyword(statement.sql)))
+  return steps.some(({ statement }) => {
+    const first = firstKeyword(statement.sql)
+    if (first === 'ROLLBACK') return !goesBackTo(statement)
+    return first === 'COMMIT' || first === 'END'
+  })
 }
 
-function isRollback({ sql }: Statement): boolean {
-  return firstKeyword(sql) === 'ROLLBACK'
+function beginsTransaction({ steps: [first] }: Program): boolean {
+  return first !== undefined && firstKeyword(first.statement.sql) === 'BEGIN'
+}
+
+/** ROLLBACK and nothing else. */
+function isRollback(program: Program): boolean {
+  const [only, more] = program.steps
+  if (only === undefined || more !== undefined) return false
+  return firstKeyword(only.statement.sql) === 'ROLLBACK' && !goesBackTo(only.statement)
+}
+
+/** ROLLBACK TO and nothing else. */
+function isRollbackTo({ steps: [only, more] }: Program): boolean {
+  return only !== undefined && more === undefined && goesBackTo(only.statement)
+}
+
+/** Whether it is a ROLLBACK TO: the transaction goes on after it. */
+function goesBackTo({ sql }: Statement): boolean {
+  if (firstKeyword(sql) !== 'ROLLBACK') return false
+  const [, second, third] = [...tokenize(sql)].map(keyword)
+  return second === 'TO' || (second === 'TRANSACTION' && third === 'TO')
+}
+
+/**
+ * What is not streamed is held in memory, here and by the client. A single write has no rows that
+ * it reads, and is spared what would travel with it.
+ */
+function capped(plan: Plan): Plan {
+  const { via, program } = plan
+  if (via === 'write' && program.steps.length === 1) return plan
+  return { ...plan, program: { ...program, resultBytesMax: LIMITS.networkResultBytesMax } }
 }
 
 /** Inside a transaction a program can't be one of its own. */
@@ -281,6 +428,7 @@ function inTransaction(program: Program): Program {
 }
 
 const NOTHING: StatementResult = { columns: [], rows: [], changes: 0, lastInsertRowid: null }
+const ROLLED_BACK: Ran = { steps: [{ ok: NOTHING }] }
 
 const LOST: ErrorData = {
   code: 'TRANSACTION_CLOSED',
@@ -292,6 +440,8 @@ const READ_ONLY: ErrorData = {
   detail: 'attempt to write in a read-only transaction.',
   facts: { sqlite: 'SQLITE_READONLY' },
 }
+
+const MAY_NOT_WRITE: ErrorData = { code: 'FORBIDDEN', detail: 'The token allows reading only.' }
 
 function notRun(): ErrorData {
   return { code: 'INTERNAL', detail: 'The statement was not run.' }

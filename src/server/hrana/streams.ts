@@ -1,17 +1,19 @@
 /**
  * Streams between calls. HTTP has no connection to hang a stream on, so each answer carries a baton
- * that the next call must bring: it can't be forged (HMAC under a key of this process), and works
- * once. A stream that nobody uses for a while is closed, and what was open in it rolled back.
+ * (see baton.ts) that the next call must bring, and that works once. A stream that nobody uses for a
+ * while is closed, and what was open in it rolled back.
  */
-import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { QuorateError } from '../../base/errors.ts'
-import type { NodeReply, NodeRequest, SessionToken } from '../../model/request.ts'
+import type { AckLevel, NodeReply, NodeRequest, SessionToken } from '../../model/request.ts'
+import type { CallOptions } from '../call.ts'
+import { Batons, invalidBaton } from './baton.ts'
+import type { Seen, StreamRequest } from './protocol.ts'
+import { fromReplicationIndex } from './replication-index.ts'
 import { HranaStream } from './stream.ts'
 
 const ID_BYTES = 16
-const SEQUENCE_BYTES = 8
-const MAC_BYTES = 32
-const BATON_BYTES = ID_BYTES + SEQUENCE_BYTES + MAC_BYTES
+const NEVER_TAKEN_BACK: ReadonlySet<AckLevel> = new Set(['majority', 'all'])
 /** Streams between calls; each may hold a megabyte of texts. */
 const KEPT_MAX = 10_000
 /** Expired streams whose end is remembered, to tell it from a forged baton. */
@@ -25,12 +27,27 @@ interface Kept {
   /** A call is under way on it. */
   busy: boolean
   timer: NodeJS.Timeout
+  /** A cursor's call whose baton is out already; null: there is none. */
+  lent: PromiseWithResolvers<void> | null
+}
+
+/** What the streams must know about the node that they are on. */
+export interface Identity {
+  readonly id: string
+  /** Null: it belongs to none yet. */
+  readonly cluster: string | null
+}
+
+export interface StreamsOptions {
+  readonly ask: (request: NodeRequest) => Promise<NodeReply>
+  readonly identity: () => Identity
+  /** After which a stream that nobody uses is closed. */
+  readonly idleMs: number
 }
 
 export class Streams {
-  readonly #ask: (request: NodeRequest) => Promise<NodeReply>
-  readonly #idleMs: number
-  readonly #key = randomBytes(32)
+  readonly #options: StreamsOptions
+  readonly #batons: Batons
   /** Makes names of streams unique in the cluster; drawing each one would cost more than its SQL. */
   readonly #name = randomBytes(ID_BYTES).toString('hex')
   #opened = 0
@@ -40,10 +57,9 @@ export class Streams {
   readonly #expired = new Set<string>()
   #common: SessionToken | null = null
 
-  /** @param idleMs after which a stream that nobody uses is closed */
-  constructor(ask: (request: NodeRequest) => Promise<NodeReply>, idleMs: number) {
-    this.#ask = ask
-    this.#idleMs = idleMs
+  constructor(options: StreamsOptions) {
+    this.#options = options
+    this.#batons = new Batons(() => options.identity().id)
   }
 
   /** Streams that wait for their next call or are in one. */
@@ -52,24 +68,48 @@ export class Streams {
   }
 
   /**
-   * What has been seen through this node by those who show no token. libSQL's HTTP clients know of
-   * none and open a stream for each call, yet expect to read what they wrote: so all of them here
-   * are one session.
+   * A call begins on a stream: what its client has seen is what it says, and for a client that says
+   * nothing, what anybody like it has seen through this node. libSQL's HTTP clients know of no tokens
+   * and open a stream for each call, or keep one and open others for transactions, yet expect to
+   * read what they wrote: so all of them here are one session.
    */
-  get common(): SessionToken | null {
-    return this.#common
+  begin(stream: HranaStream, call: CallOptions): void {
+    const seen = call.token ?? this.#common
+    if (seen !== null) stream.sawToken(seen)
   }
 
-  /** Somebody without a token has seen this, and it can't be taken back. */
-  sawCommon(token: SessionToken | null): void {
-    if (token === null || (this.#common !== null && token.index <= this.#common.index)) return
-    this.#common = token
+  /** The call ends. What was answered at levels below majority may be taken back. */
+  end({ answered }: HranaStream, call: CallOptions): void {
+    if (answered === null || call.token !== null || !NEVER_TAKEN_BACK.has(call.ack)) return
+    if (this.#common === null || answered.index > this.#common.index) this.#common = answered
+  }
+
+  /**
+   * Called before anything runs on a new stream that may be kept.
+   * Throws OVERLOADED if there is no room for one more.
+   */
+  assertRoom(): void {
+    if (this.#kept.size < KEPT_MAX) return
+    throw new QuorateError('OVERLOADED', `${KEPT_MAX} streams are open.`)
   }
 
   /** A new stream. It is forgotten with its caller unless it is kept. */
   open(): HranaStream {
     this.#opened += 1
-    return new HranaStream(`${this.#name}.${this.#opened}`, this.#ask)
+    return new HranaStream(`${this.#name}.${this.#opened}`, this.#options.ask)
+  }
+
+  /** The client says in a request what it has seen. Called before the stream runs it. */
+  saw(stream: HranaStream, request: StreamRequest | Seen): void {
+    const index = 'atLeast' in request ? request.atLeast : null
+    if (index === null) return
+    const { cluster } = this.#options.identity()
+    if (cluster !== null) stream.sawToken(fromReplicationIndex(index, cluster))
+  }
+
+  /** The id of the other node that a baton's stream lives on; null: it is one of this node's. */
+  elsewhere(baton: string): string | null {
+    return this.#batons.elsewhere(baton)
   }
 
   /**
@@ -77,7 +117,7 @@ export class Streams {
    * Throws BAD_REQUEST, STREAM_EXPIRED.
    */
   resume(baton: string): HranaStream {
-    const { id, sequence } = this.#read(baton)
+    const { id, sequence } = this.#batons.read(baton)
     const kept = this.#kept.get(id)
     if (kept === undefined) {
       if (this.#expired.has(id)) {
@@ -94,19 +134,56 @@ export class Streams {
   }
 
   /**
-   * A call on the stream ends. Returns the baton for the next one; null if the stream has ended.
-   * Throws OVERLOADED.
+   * A call on the stream ends. Returns the baton for the next one; null if the stream has ended,
+   * also because others have taken the room for it meanwhile: what it ran has happened.
    */
   keep(stream: HranaStream): string | null {
-    if (stream.closed || this.#closing) {
+    const full = this.#kept.size >= KEPT_MAX && !this.#byStream.has(stream)
+    if (stream.closed || this.#closing || full) {
       this.drop(stream)
       return null
     }
     const kept = this.#byStream.get(stream) ?? this.#add(stream)
     kept.sequence += 1n
     kept.busy = false
-    kept.timer = setTimeout(() => this.#expire(kept), this.#idleMs)
-    return this.#write(kept)
+    kept.timer = setTimeout(() => this.#expire(kept), this.#options.idleMs)
+    return this.#batons.write(kept)
+  }
+
+  /**
+   * As `keep`, for a call that goes on: the baton is known before the answer is, as a cursor needs
+   * it. The call ends with `giveBack`.
+   */
+  lend(stream: HranaStream): string | null {
+    const baton = this.keep(stream)
+    const kept = this.#byStream.get(stream)
+    if (kept === undefined) return baton
+    clearTimeout(kept.timer)
+    kept.busy = true
+    kept.lent = Promise.withResolvers<void>()
+    return baton
+  }
+
+  /** The call for which the stream was lent has ended; the baton is good from now on. */
+  giveBack(stream: HranaStream): void {
+    const kept = this.#byStream.get(stream)
+    if (kept === undefined) {
+      stream.close()
+      return
+    }
+    kept.lent?.resolve()
+    kept.lent = null
+    kept.busy = false
+    if (stream.closed || this.#closing) this.drop(stream)
+    else kept.timer = setTimeout(() => this.#expire(kept), this.#options.idleMs)
+  }
+
+  /**
+   * Waits while the baton's stream is lent: a client that breaks a cursor off may be back before
+   * that is known here. Throws as `resume`.
+   */
+  async free(baton: string): Promise<void> {
+    await this.#kept.get(this.#batons.read(baton).id)?.lent?.promise
   }
 
   /** The stream has ended; what is open in it is rolled back. */
@@ -125,14 +202,10 @@ export class Streams {
   }
 
   #add(stream: HranaStream): Kept {
-    if (this.#kept.size >= KEPT_MAX) {
-      stream.close()
-      throw new QuorateError('OVERLOADED', `${KEPT_MAX} streams are open.`)
-    }
     const id = randomBytes(ID_BYTES).toString('hex')
     const sequence = randomBytes(4).readUInt32BE()
     const timer = setTimeout(() => {}, 0)
-    const kept = { id, stream, sequence: BigInt(sequence), busy: true, timer }
+    const kept: Kept = { id, stream, sequence: BigInt(sequence), busy: true, timer, lent: null }
     this.#kept.set(id, kept)
     this.#byStream.set(stream, kept)
     return kept
@@ -151,30 +224,8 @@ export class Streams {
 
   #forget(kept: Kept): void {
     clearTimeout(kept.timer)
+    kept.lent?.resolve()
     this.#kept.delete(kept.id)
     this.#byStream.delete(kept.stream)
   }
-
-  #write({ id, sequence }: Kept): string {
-    const plain = Buffer.alloc(ID_BYTES + SEQUENCE_BYTES)
-    plain.write(id, 'hex')
-    plain.writeBigUInt64BE(sequence, ID_BYTES)
-    return Buffer.concat([plain, this.#mac(plain)]).toString('base64url')
-  }
-
-  #read(baton: string): { readonly id: string; readonly sequence: bigint } {
-    const bytes = Buffer.from(baton, 'base64url')
-    if (bytes.length !== BATON_BYTES) throw invalidBaton()
-    const plain = bytes.subarray(0, ID_BYTES + SEQUENCE_BYTES)
-    if (!timingSafeEqual(bytes.subarray(plain.length), this.#mac(plain))) throw invalidBaton()
-    return { id: plain.toString('hex', 0, ID_BYTES), sequence: plain.readBigUInt64BE(ID_BYTES) }
-  }
-
-  #mac(plain: Buffer): Buffer {
-    return createHmac('sha256', this.#key).update(plain).digest()
-  }
-}
-
-function invalidBaton(): QuorateError {
-  return new QuorateError('BAD_REQUEST', 'Received an invalid baton')
 }

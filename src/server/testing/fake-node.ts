@@ -4,32 +4,22 @@
  */
 import { DatabaseSync } from 'node:sqlite'
 import { Readable } from 'node:stream'
-import type { ErrorData } from '../../base/errors.ts'
-import type {
-  Condition,
-  Program,
-  Statement,
-  StatementResult,
-  Step,
-  StepResult,
-  Value,
-} from '../../model/program.ts'
-import type { NodeReply, NodeRequest } from '../../model/request.ts'
+import { type ErrorData, toErrorData } from '../../base/errors.ts'
+import type { Condition, Program, Statement, Step, StepResult } from '../../model/program.ts'
+import { isCursorRequest, type NodeReply, type NodeRequest } from '../../model/request.ts'
 import { firstKeyword } from '../../model/sql-tokens.ts'
 import type { NodeStatus } from '../../model/status.ts'
 import type { NodeEvent } from '../../node/ports.ts'
+import { describeProgram } from '../../store/describe.ts'
+import { mapSqliteError, runPrepared, StatementCache } from '../../store/statement.ts'
 import type { FaultCommand, NodeService } from '../service.ts'
+import { FakeCursors } from './fake-cursors.ts'
 
-const CODES: Readonly<Record<number, string>> = {
-  1: 'SQLITE_ERROR',
-  8: 'SQLITE_READONLY',
-  19: 'SQLITE_CONSTRAINT',
-  25: 'SQLITE_RANGE',
-}
 const READS = new Set(['SELECT', 'VALUES', 'EXPLAIN', 'WITH', 'PRAGMA', 'BEGIN', 'COMMIT'])
 
 export class FakeNode implements NodeService {
   readonly db = new DatabaseSync(':memory:')
+  readonly #cache = new StatementCache(this.db)
   readonly requests: NodeRequest[] = []
   readonly faults: FaultCommand[] = []
   readonly lost = {
@@ -40,6 +30,9 @@ export class FakeNode implements NodeService {
   /** Answers instead of running, when a test sets it. */
   reply: NodeReply | null = null
   ready = true
+  /** Requests wait for it, when a test sets it. */
+  gate: Promise<void> | null = null
+  readonly cursors = new FakeCursors()
   #index = 0
   #owner: string | null = null
   readonly #waiting: (() => void)[] = []
@@ -60,8 +53,10 @@ export class FakeNode implements NodeService {
 
   async request(request: NodeRequest): Promise<NodeReply> {
     this.requests.push(request)
+    if (this.gate !== null) await this.gate
     if (this.reply !== null) return this.reply
     if (request.kind === 'admin') return { kind: 'admin', value: request.command }
+    if (isCursorRequest(request)) return this.cursors.answer(request, this.db, this.#index)
     const stream = request.kind === 'stream' ? request.stream : null
     while (this.#owner !== null && this.#owner !== stream) {
       await new Promise<void>((resolve) => this.#waiting.push(resolve))
@@ -73,6 +68,10 @@ export class FakeNode implements NodeService {
 
   emit(event: NodeEvent): void {
     for (const listener of this.#listeners) listener(event)
+  }
+
+  watch(): () => void {
+    return () => {}
   }
 
   events(listener: (event: NodeEvent) => void): () => void {
@@ -118,11 +117,14 @@ export class FakeNode implements NodeService {
   }
 
   #read(program: Program): NodeReply {
+    if (program.describe) return this.#result(program)
     const writes = program.steps.some(({ statement: { sql } }) => {
       if (firstKeyword(sql) === 'EXPLAIN') return false
       return !READS.has(firstKeyword(sql)) || /\b(insert|update|delete)\b|=/i.test(bare(sql))
     })
-    return writes ? { kind: 'writeNeeded' } : this.#result(program)
+    const controls = program.steps.map(({ statement: { sql } }) => firstKeyword(sql))
+    const staysOpen = controls.lastIndexOf('BEGIN') > controls.lastIndexOf('COMMIT')
+    return writes || staysOpen ? { kind: 'writeNeeded' } : this.#result(program)
   }
 
   #stream(request: Extract<NodeRequest, { kind: 'stream' }>): NodeReply {
@@ -142,11 +144,19 @@ export class FakeNode implements NodeService {
   }
 
   #result(program: Program): Extract<NodeReply, { kind: 'result' }> {
-    const steps = program.atomic ? this.#atomic(program.steps) : this.#each(program.steps)
+    const steps = this.#steps(program)
     const autocommit = !this.db.isTransaction
     this.#index += 1
     const token = { cluster: 'c1', term: 3, index: this.#index }
     return { kind: 'result', result: { steps, autocommit }, token, open: false }
+  }
+
+  #steps(program: Program): StepResult[] {
+    if (program.describe) {
+      this.#cache.clear()
+      return describeProgram(program, this.#cache)
+    }
+    return program.atomic ? this.#atomic(program.steps) : this.#each(program.steps)
   }
 
   #atomic(steps: readonly Step[]): StepResult[] {
@@ -190,41 +200,14 @@ export class FakeNode implements NodeService {
   }
 
   #run(statement: Statement): Exclude<StepResult, null> {
+    // The schema may have changed, also past this node.
+    this.#cache.clear()
     try {
-      return { ok: this.#runSql(statement) }
-    } catch (thrown) {
-      const { message, errcode } = thrown as Error & { errcode?: number }
-      const code = errcode === undefined ? 'SQL_ARGUMENTS' : 'SQL_ERROR'
-      const sqlite = errcode === undefined ? undefined : CODES[errcode & 0xff]
-      return { error: { code, detail: `${message}.`, ...(sqlite ? { facts: { sqlite } } : {}) } }
+      const prepared = this.#cache.prepare(statement.sql)
+      return { ok: runPrepared(this.#cache, prepared, statement) }
+    } catch (error) {
+      return { error: toErrorData(mapSqliteError(error)) }
     }
-  }
-
-  #runSql({ sql, args = [], named, wantRows }: Statement): StatementResult {
-    const prepared = this.db.prepare(sql)
-    prepared.setReadBigInts(true)
-    prepared.setReturnArrays(true)
-    const bound = named ? [named as never, ...args] : [...args]
-    const columns = prepared.columns().map(({ name, type }) => ({ name, decltype: type }))
-    const before = this.#changes()
-    const rows = prepared.all(...bound) as unknown as Value[][]
-    const inserted = firstKeyword(sql) === 'INSERT'
-    return {
-      columns,
-      rows: wantRows === false ? [] : rows,
-      changes: this.#changes() - before,
-      lastInsertRowid: inserted ? this.#number('last_insert_rowid()') : null,
-    }
-  }
-
-  #changes(): number {
-    return Number(this.#number('total_changes()'))
-  }
-
-  #number(expression: string): bigint {
-    const prepared = this.db.prepare(`SELECT ${expression} AS n`)
-    prepared.setReadBigInts(true)
-    return prepared.get()?.['n'] as bigint
   }
 }
 
