@@ -3,9 +3,10 @@
  * its deadline. What can't be known at the deadline is called unknown, never failed.
  */
 import { ERRORS, type ErrorCode, QuorateError } from '../base/errors.ts'
+import { Deadline } from './deadline.ts'
 import { errorInBody } from './hrana.ts'
 import type { Nodes, Topology } from './nodes.ts'
-import { ConnectionError, type HttpReply, type Transport } from './transport.ts'
+import { ConnectionError, type HttpReply, type HttpStream, type Transport } from './transport.ts'
 
 /** One request, whoever answers it. */
 export interface Call<T> {
@@ -22,6 +23,18 @@ export interface Call<T> {
   readonly only?: string
   /** Reads the answer; throws what the node says in it. */
   readonly decode: (reply: HttpReply, url: string) => T
+}
+
+/** A request whose answer is read while it comes. */
+export type OpenCall = Omit<Call<never>, 'decode' | 'writes' | 'only'>
+
+/** The answer's beginning; what follows is the reader's. */
+export interface OpenReply {
+  readonly url: string
+  header(name: string): string | null
+  readonly body: AsyncIterable<Uint8Array>
+  /** Gives the request up. Reading on rejects with the reason. */
+  abort(reason: unknown): void
 }
 
 /** A node that is silent for this long is asked whether it lives, and again after each such time. */
@@ -59,10 +72,30 @@ export class Caller {
     this.#closing.signal.throwIfAborted()
     const deadline = new Deadline(call.timeoutMs, [call.signal, this.#closing.signal])
     try {
-      return await this.#untilAnswered(call, deadline)
+      return await this.#untilAnswered(call, deadline, (url) => this.#once(call, url, deadline))
     } finally {
       deadline.clear()
     }
+  }
+
+  /**
+   * Resolves when the answer begins. From then on nothing is retried: what breaks off is for the
+   * reader to judge. An abort of the call's signal, or close(), ends it at any time.
+   */
+  async open(call: OpenCall): Promise<OpenReply> {
+    this.#closing.signal.throwIfAborted()
+    const deadline = new Deadline(call.timeoutMs, [call.signal, this.#closing.signal])
+    const read: Call<never> = { ...call, writes: false, decode: noDecoding }
+    try {
+      return await this.#untilAnswered(read, deadline, (url) => this.#openOnce(read, url, deadline))
+    } finally {
+      deadline.clear()
+    }
+  }
+
+  /** A node broke off in the middle of an answer: ask another one next. */
+  failed(url: string): void {
+    this.#nodes.failed(url)
   }
 
   /** Asks who leads and who belongs to it, and remembers. */
@@ -83,13 +116,17 @@ export class Caller {
     return topology
   }
 
-  async #untilAnswered<T>(call: Call<T>, deadline: Deadline): Promise<T> {
+  async #untilAnswered<T>(
+    call: Call<unknown>,
+    deadline: Deadline,
+    once: (url: string) => Promise<T>,
+  ): Promise<T> {
     let mayHaveRun = false
     let position: number | undefined
     for (let attempt = 0; ; attempt += 1) {
       const url = call.only ?? this.#nodes.choose(call.prefer)
       try {
-        const value = await this.#once(call, url, deadline)
+        const value = await once(url)
         this.#refresh(call)
         return value
       } catch (error) {
@@ -108,7 +145,7 @@ export class Caller {
   }
 
   /** What an abort means: of the caller, who chose the reason, or of all calls by close(). */
-  #ended<T>(call: Call<T>, deadline: Deadline): unknown {
+  #ended(call: Call<unknown>, deadline: Deadline): unknown {
     if (!call.writes || !this.#closing.signal.aborted) return deadline.signal.reason
     return new QuorateError('UNKNOWN_OUTCOME', 'The client was closed before the answer came.')
   }
@@ -120,13 +157,7 @@ export class Caller {
     const watch = this.#watch(url, attempt)
     try {
       deadline.signal.throwIfAborted()
-      const reply = await this.#transport.send({
-        method: call.method,
-        url: url + call.path,
-        headers: this.#headers(call, deadline),
-        body: call.body,
-        signal: attempt.signal,
-      })
+      const reply = await this.#transport.send(this.#request(call, url, deadline, attempt.signal))
       if (reply.status !== 200) throw toError(reply, url)
       return call.decode(reply, url)
     } finally {
@@ -135,7 +166,30 @@ export class Caller {
     }
   }
 
-  #headers<T>(call: Call<T>, deadline: Deadline): Record<string, string> {
+  async #openOnce(call: Call<never>, url: string, deadline: Deadline): Promise<OpenReply> {
+    const attempt = new AbortController()
+    const abort = (reason: unknown): void => attempt.abort(reason)
+    const stop = (): void => abort(deadline.signal.reason)
+    deadline.signal.addEventListener('abort', stop)
+    const watch = this.#watch(url, attempt)
+    try {
+      deadline.signal.throwIfAborted()
+      const reply = await this.#transport.open(this.#request(call, url, deadline, attempt.signal))
+      if (reply.status !== 200) throw toError(await whole(reply), url)
+      const body = endedBy([call.signal, this.#closing.signal], abort, reply.body)
+      return { url, header: reply.header, body, abort }
+    } finally {
+      watch()
+      deadline.signal.removeEventListener('abort', stop)
+    }
+  }
+
+  #request(call: Call<unknown>, url: string, deadline: Deadline, signal: AbortSignal) {
+    const { method, path, body } = call
+    return { method, url: url + path, headers: this.#headers(call, deadline), body, signal }
+  }
+
+  #headers(call: Call<unknown>, deadline: Deadline): Record<string, string> {
     return {
       ...this.#authorization,
       ...(call.body === null ? {} : { 'content-type': 'application/json' }),
@@ -187,7 +241,7 @@ export class Caller {
   }
 
   /** Now and then, beside the work and never in its way. */
-  #refresh<T>(call: Call<T>): void {
+  #refresh(call: Call<unknown>): void {
     const wanted = call.prefer === 'leader' && !this.#nodes.leaderKnown
     const age = performance.now() - this.#askedAt
     if (age < (wanted ? SILENCE_MS : TOPOLOGY_MS) || this.#closing.signal.aborted) return
@@ -196,66 +250,34 @@ export class Caller {
   }
 }
 
-/** One timer and one signal for a whole call, let go of when it ends. */
-class Deadline {
-  readonly #at: number
-  readonly #controller = new AbortController()
-  readonly #timer: ReturnType<typeof setTimeout>
-  readonly #outer: readonly AbortSignal[]
-  readonly #onOuter = (event: Event): void => {
-    this.aborted = true
-    this.#controller.abort((event.target as AbortSignal).reason)
-  }
-  /** The caller or close() ended it, not the time. */
-  aborted = false
-  passed = false
+/** A call that is opened is not decoded as a whole. */
+function noDecoding(): never {
+  throw new QuorateError('INTERNAL', 'An opened answer was decoded.')
+}
 
-  constructor(timeoutMs: number, outer: readonly (AbortSignal | undefined)[]) {
-    this.#at = performance.now() + timeoutMs
-    this.#outer = outer.filter((signal) => signal !== undefined)
-    this.#timer = setTimeout(() => this.#pass(timeoutMs), timeoutMs)
-    for (const signal of this.#outer) {
-      if (signal.aborted) {
-        this.aborted = true
-        this.#controller.abort(signal.reason)
-      }
-      signal.addEventListener('abort', this.#onOuter)
-    }
-  }
+async function whole({ status, header, body }: HttpStream): Promise<HttpReply> {
+  const decoder = new TextDecoder()
+  let text = ''
+  for await (const piece of body) text += decoder.decode(piece, { stream: true })
+  return { status, header, body: text + decoder.decode() }
+}
 
-  get signal(): AbortSignal {
-    return this.#controller.signal
+/** As long as it is read, the signals may end it. */
+async function* endedBy(
+  signals: readonly (AbortSignal | undefined)[],
+  abort: (reason: unknown) => void,
+  body: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const given = signals.filter((signal) => signal !== undefined)
+  const stop = (event: Event): void => abort((event.target as AbortSignal).reason)
+  for (const signal of given) {
+    signal.throwIfAborted()
+    signal.addEventListener('abort', stop)
   }
-
-  get leftMs(): number {
-    return this.#at - performance.now()
-  }
-
-  /** Waits, at most until the deadline; an abort rejects. */
-  async wait(ms: number): Promise<void> {
-    this.signal.throwIfAborted()
-    await new Promise<void>((resolve, reject) => {
-      const stop = (): void => {
-        clearTimeout(timer)
-        if (this.aborted) reject(this.signal.reason)
-        else resolve()
-      }
-      const timer = setTimeout(() => {
-        this.signal.removeEventListener('abort', stop)
-        resolve()
-      }, ms)
-      this.signal.addEventListener('abort', stop, { once: true })
-    })
-  }
-
-  clear(): void {
-    clearTimeout(this.#timer)
-    for (const signal of this.#outer) signal.removeEventListener('abort', this.#onOuter)
-  }
-
-  #pass(timeoutMs: number): void {
-    this.passed = true
-    this.#controller.abort(new QuorateError('DEADLINE', `No answer within ${timeoutMs} ms.`))
+  try {
+    yield* body
+  } finally {
+    for (const signal of given) signal.removeEventListener('abort', stop)
   }
 }
 

@@ -3,46 +3,23 @@ import { deepEqual, equal, match, notEqual, ok, rejects } from 'node:assert/stri
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
-import { type ErrorCode, QuorateError } from '../base/errors.ts'
+import { ERRORS, type ErrorCode, QuorateError } from '../base/errors.ts'
 import { encodeToken } from '../model/token.ts'
 import { type ConnectOptions, connect } from './index.ts'
 import { nodeTransport } from './node-transport.ts'
-import { ConnectionError, type HttpReply, type HttpRequest, type Transport } from './transport.ts'
-
-interface Answer {
-  readonly status?: number
-  readonly headers?: Record<string, string>
-  readonly body: unknown
-}
-type Handler = (request: HttpRequest, count: number) => Answer | Promise<Answer>
+import { type Answer, fakeNodes, type Handler, opened, silence, TOPOLOGY } from './testing.ts'
+import { ConnectionError, type HttpReply, type HttpRequest } from './transport.ts'
 
 const RESULT = { cols: [], rows: [], affected_row_count: 1, last_insert_rowid: '7' }
 const OK = { baton: null, base_url: null, results: [pipelineOk(RESULT), { type: 'ok' }] }
-const TOPOLOGY = { position: 41, leader: null, members: [] }
 
 function pipelineOk(result: unknown): unknown {
   return { type: 'ok', response: { type: 'execute', result } }
 }
 
-function failed(code: string, message = 'No.'): unknown {
-  return { baton: null, base_url: null, results: [{ type: 'error', error: { code, message } }] }
-}
-
-/** Answers by a function; notes the pipeline requests. Topology and health answer by themselves. */
-function fake(handler: Handler): { transport: Transport; seen: HttpRequest[] } {
-  const seen: HttpRequest[] = []
-  const reply = ({ status = 200, headers = {}, body }: Answer): HttpReply => ({
-    status,
-    header: (name) => headers[name] ?? null,
-    body: typeof body === 'string' ? body : JSON.stringify(body),
-  })
-  const send = async (request: HttpRequest): Promise<HttpReply> => {
-    if (request.url.endsWith('/topology')) return reply({ body: TOPOLOGY })
-    if (request.url.endsWith('/ready')) return reply({ body: '' })
-    seen.push(request)
-    return reply(await handler(request, seen.length))
-  }
-  return { transport: { send, close() {} }, seen }
+function failed(code: string, message = 'No.', ours: object = {}): unknown {
+  const error = { code, message, ...ours }
+  return { baton: null, base_url: null, results: [{ type: 'error', error }] }
 }
 
 function client(
@@ -50,7 +27,7 @@ function client(
   options: ConnectOptions = {},
   urls = ['http://a:1', 'http://b:1'],
 ) {
-  const { transport, seen } = fake(handler)
+  const { transport, seen } = fakeNodes(handler)
   return { db: connect(urls, { transport, ...options }), seen }
 }
 
@@ -68,13 +45,6 @@ function lost(refused: boolean): never {
 
 async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise(setImmediate)
-}
-
-/** An answer that never comes. */
-function silence(request: HttpRequest): Promise<Answer> {
-  return new Promise((_, reject) => {
-    request.signal.addEventListener('abort', () => reject(request.signal.reason))
-  })
 }
 
 test('values keep their type on the way out and back', async () => {
@@ -149,8 +119,20 @@ test('codes of waiting are waited out', async () => {
   equal(seen.length, codes.length + 1)
 })
 
+test('our code is seen where the wire has one of SQLite, and the sentence once', async () => {
+  const message = `NO_LEADER: Nobody leads. ${ERRORS.NO_LEADER.hint}`
+  const body = failed('SQLITE_BUSY', message, { quorate_code: 'NO_LEADER' })
+  const { db } = client(() => ({ body }))
+  await rejects(db.execute('insert into t values (1)', [], { timeoutMs: 30 }), (error) => {
+    hasCode('NO_LEADER')(error)
+    equal((error as QuorateError).detail, 'Nobody leads.')
+    return true
+  })
+})
+
 test('an error of the statement comes at once, with the code of SQLite beside ours', async () => {
-  const { db, seen } = client(() => ({ body: failed('SQLITE_CONSTRAINT', 'UNIQUE: t.a.') }))
+  const ours = { quorate_code: 'SQL_CONSTRAINT', facts: { sqlite: 'SQLITE_CONSTRAINT' } }
+  const { db, seen } = client(() => ({ body: failed('SQLITE_CONSTRAINT', 'UNIQUE: t.a.', ours) }))
   await rejects(db.execute('insert into t values (1)'), (error) => {
     hasCode('SQL_CONSTRAINT')(error)
     equal((error as QuorateError).facts.sqlite, 'SQLITE_CONSTRAINT')
@@ -189,14 +171,16 @@ test('a write that reached nobody has failed, not become unknown', async () => {
 })
 
 test('a node that gives no sign of life is left, one that does may take its time', async () => {
-  const dead = fake(() => ({ body: OK }))
+  const dead = fakeNodes(() => ({ body: OK }))
   const send = (request: HttpRequest): Promise<HttpReply> =>
     request.url.startsWith('http://a:1')
       ? new Promise((_, reject) => {
           request.signal.addEventListener('abort', () => reject(request.signal.reason))
         })
       : dead.transport.send(request)
-  const db = connect(['http://a:1', 'http://b:1'], { transport: { send, close() {} } })
+  const db = connect(['http://a:1', 'http://b:1'], {
+    transport: { send, open: opened(send), close() {} },
+  })
   const slow = client(async () => {
     await new Promise((resolve) => setTimeout(resolve, 2500))
     return { body: OK }

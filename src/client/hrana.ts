@@ -3,7 +3,7 @@
  * (docs/HRANA_3_SPEC.md there); only the parts that the client uses are here.
  */
 import { ERRORS, type ErrorCode, type ErrorFacts, QuorateError } from '../base/errors.ts'
-import type { Arg, Args, BatchItem, Cell, ExecuteResult, Row } from './types.ts'
+import type { Column, Statement, StatementResult, Value } from '../model/program.ts'
 
 export type WireValue =
   | { readonly type: 'null' }
@@ -33,15 +33,21 @@ export type WireRequest =
   | { readonly type: 'batch'; readonly batch: { readonly steps: readonly WireStep[] } }
   | { readonly type: 'close' }
 
-interface WireError {
+export interface WireError {
   readonly message: string
   readonly code?: string | null
-  /** Ours beside Hrana's fields. */
+  /** Ours beside Hrana's fields: the code if `code` is one of SQLite's or libSQL's instead. */
+  readonly quorate_code?: string
   readonly facts?: ErrorFacts
 }
 
+export interface WireColumn {
+  readonly name: string | null
+  readonly decltype?: string | null
+}
+
 interface WireResult {
-  readonly cols: readonly { readonly name: string | null }[]
+  readonly cols: readonly WireColumn[]
   readonly rows: readonly (readonly WireValue[])[]
   readonly affected_row_count: number
   readonly last_insert_rowid: string | null
@@ -63,20 +69,35 @@ export interface WirePipeline {
   readonly results: readonly WireAnswer[]
 }
 
+export type Mode = 'read' | 'write'
+const BEGIN = { read: 'BEGIN TRANSACTION READONLY', write: 'BEGIN IMMEDIATE' } as const
+
 /** One statement to run. */
-export function executeRequest(sql: string, args: Args | undefined): WireRequest {
-  return { type: 'execute', stmt: toStatement(sql, args) }
+export function executeRequest(statement: Statement): WireRequest {
+  return { type: 'execute', stmt: toWire(statement) }
 }
 
-/** The statements as one transaction, in the form that every Hrana client sends: see batchResults. */
-export function batchRequest(items: readonly BatchItem[], mode: 'read' | 'write'): WireRequest {
-  const begin = mode === 'read' ? 'BEGIN TRANSACTION READONLY' : 'BEGIN IMMEDIATE'
-  const steps: WireStep[] = [{ stmt: { sql: begin } }]
-  for (const item of items) {
-    const [sql, args] = typeof item === 'string' ? [item, undefined] : item
-    steps.push({ stmt: toStatement(sql, args), condition: { type: 'ok', step: steps.length - 1 } })
+/** The body of POST /v3/cursor for one statement. */
+export function cursorBody(statement: Statement): string {
+  return JSON.stringify({ baton: null, batch: { steps: [{ stmt: toWire(statement) }] } })
+}
+
+/**
+ * The statements as one transaction, in the form that every Hrana client sends: see batchResults.
+ *
+ * @param before statements that SQLite takes outside a transaction only
+ */
+export function batchRequest(
+  statements: readonly Statement[],
+  mode: Mode,
+  before: readonly Statement[] = [],
+): WireRequest {
+  const steps: WireStep[] = []
+  for (const statement of [...before, { sql: BEGIN[mode] }, ...statements, { sql: 'COMMIT' }]) {
+    const stmt = statement.args || statement.named ? toWire(statement) : { sql: statement.sql }
+    const step = steps.length - 1
+    steps.push(step < 0 ? { stmt } : { stmt, condition: { type: 'ok', step } })
   }
-  steps.push({ stmt: { sql: 'COMMIT' }, condition: { type: 'ok', step: steps.length - 1 } })
   const committed: WireCondition = { type: 'ok', step: steps.length - 1 }
   steps.push({ stmt: { sql: 'ROLLBACK' }, condition: { type: 'not', cond: committed } })
   return { type: 'batch', batch: { steps } }
@@ -86,60 +107,50 @@ export function batchRequest(items: readonly BatchItem[], mode: 'read' | 'write'
  * BEGIN with the first statement of an interactive transaction. A batch, because a pipeline goes on
  * after an error, and the statement must not run on its own where BEGIN failed.
  */
-export function openRequest(sql: string, args: Args | undefined): WireRequest {
-  const begin = { stmt: { sql: 'BEGIN IMMEDIATE' } }
-  const first = { stmt: toStatement(sql, args), condition: { type: 'ok', step: 0 } } as const
+export function openRequest(statement: Statement, mode: Mode): WireRequest {
+  const begin = { stmt: { sql: BEGIN[mode] } }
+  const first = { stmt: toWire(statement), condition: { type: 'ok', step: 0 } } as const
   return { type: 'batch', batch: { steps: [begin, first] } }
 }
 
 /** A later statement; not run if the node has ended the transaction in the meantime. */
-export function insideRequest(sql: string, args: Args | undefined): WireRequest {
+export function insideRequest(statement: Statement): WireRequest {
   const condition = { type: 'not', cond: { type: 'is_autocommit' } } as const
-  return { type: 'batch', batch: { steps: [{ stmt: toStatement(sql, args), condition }] } }
+  return { type: 'batch', batch: { steps: [{ stmt: toWire(statement), condition }] } }
 }
 
-function toStatement(sql: string, args: Args | undefined): WireStatement {
-  if (args === undefined) return { sql }
-  if (isList(args)) return { sql, args: args.map(toWireValue) }
-  const named = Object.entries(args).map(([name, arg]) => ({ name, value: toWireValue(arg) }))
-  return { sql, named_args: named }
+function toWire({ sql, args, named }: Statement): WireStatement {
+  if (named === undefined) return { sql, args: (args ?? []).map(toWireValue) }
+  const pairs = Object.entries(named).map(([name, arg]) => ({ name, value: toWireValue(arg) }))
+  return { sql, named_args: pairs }
 }
 
-function isList(args: Args): args is readonly Arg[] {
-  return Array.isArray(args)
-}
-
-/** Throws SQL_ARGUMENTS for what SQLite has no value for. */
-export function toWireValue(arg: Arg): WireValue {
-  switch (typeof arg) {
+function toWireValue(value: Value): WireValue {
+  switch (typeof value) {
     case 'number':
-      return fromNumber(arg)
+      return fromReal(value)
     case 'bigint':
-      return { type: 'integer', value: String(arg) }
-    case 'boolean':
-      return { type: 'integer', value: arg ? '1' : '0' }
+      return { type: 'integer', value: String(value) }
     case 'string':
-      return { type: 'text', value: arg }
+      return { type: 'text', value }
     default:
-      if (arg === null) return { type: 'null' }
-      if (arg instanceof Uint8Array) return { type: 'blob', base64: arg.toBase64() }
-      throw new QuorateError('SQL_ARGUMENTS', `A value of type ${typeof arg} can't be bound.`)
+      return value === null ? { type: 'null' } : { type: 'blob', base64: value.toBase64() }
   }
 }
 
-function fromNumber(arg: number): WireValue {
-  if (Number.isSafeInteger(arg)) return { type: 'integer', value: String(arg) }
-  if (Number.isFinite(arg)) return { type: 'float', value: arg }
-  throw new QuorateError('SQL_ARGUMENTS', `The number ${arg} can't be bound.`)
+/** Throws SQL_ARGUMENTS: Hrana as JSON has no infinity. */
+function fromReal(value: number): WireValue {
+  if (Number.isFinite(value)) return { type: 'float', value }
+  throw new QuorateError('SQL_ARGUMENTS', `The number ${value} can't be sent to a node.`)
 }
 
-/** A value as the application sees it. */
-export function toCell(value: WireValue): Cell {
+/** Throws INTERNAL for what is not Hrana. */
+export function fromWireValue(value: WireValue): Value {
   switch (value.type) {
     case 'null':
       return null
     case 'integer':
-      return toInteger(value.value)
+      return BigInt(value.value)
     case 'float':
     case 'text':
       return value.value
@@ -150,11 +161,6 @@ export function toCell(value: WireValue): Cell {
   }
 }
 
-function toInteger(text: string): number | bigint {
-  const number = Number(text)
-  return Number.isSafeInteger(number) ? number : BigInt(text)
-}
-
 /** The pipeline in an answer's body. Throws INTERNAL if it is none. */
 export function parsePipeline(body: string): WirePipeline {
   const parsed = parseJson(body)
@@ -163,13 +169,17 @@ export function parsePipeline(body: string): WirePipeline {
 }
 
 /** The result of an `execute` request, or its error thrown. */
-export function executeResult(answer: WireAnswer | undefined): ExecuteResult {
+export function executeResult(answer: WireAnswer | undefined): StatementResult {
   return toResult(okResult(answer) as WireResult)
 }
 
-/** The results of a batch's statements without BEGIN, COMMIT and ROLLBACK; its first error thrown. */
-export function batchResults(answer: WireAnswer | undefined): ExecuteResult[] {
-  const results = stepResults(answer).slice(1, -2)
+/**
+ * The results of a batch's statements without BEGIN, COMMIT and ROLLBACK; its first error thrown.
+ *
+ * @param before how many statements stood before BEGIN
+ */
+export function batchResults(answer: WireAnswer | undefined, before: number): StatementResult[] {
+  const results = stepResults(answer).slice(1 + before, -2)
   return results.map((result) => {
     if (result === null) throw notHrana('a step without result and error')
     return toResult(result)
@@ -177,7 +187,7 @@ export function batchResults(answer: WireAnswer | undefined): ExecuteResult[] {
 }
 
 /** The result of step `at` of a batch, or the batch's first error; null: its condition skipped it. */
-export function stepResult(answer: WireAnswer | undefined, at: number): ExecuteResult | null {
+export function stepResult(answer: WireAnswer | undefined, at: number): StatementResult | null {
   const result = stepResults(answer)[at] ?? null
   return result === null ? null : toResult(result)
 }
@@ -197,20 +207,33 @@ function okResult(answer: WireAnswer | undefined): unknown {
   return answer.response.result
 }
 
-function toResult(wire: WireResult): ExecuteResult {
+function toResult(wire: WireResult): StatementResult {
   return {
-    columns: wire.cols.map((column) => column.name ?? ''),
-    rows: wire.rows.map((row) => row.map(toCell)),
+    columns: wire.cols.map(toColumn),
+    rows: wire.rows.map((row) => row.map(fromWireValue)),
     changes: wire.affected_row_count,
-    lastInsertRowid: wire.last_insert_rowid === null ? null : toInteger(wire.last_insert_rowid),
+    lastInsertRowid: wire.last_insert_rowid === null ? null : BigInt(wire.last_insert_rowid),
   }
 }
 
-/** Rows as objects. Of columns with the same name the last one counts. */
-export function toRows(result: ExecuteResult): Row[] {
-  return result.rows.map((row) =>
-    Object.fromEntries(result.columns.map((name, at) => [name, row[at] ?? null])),
-  )
+export function toColumn({ name, decltype }: WireColumn): Column {
+  return { name: name ?? '', decltype: decltype ?? null }
+}
+
+/** One line of an answer to /v3/cursor. Only what the client looks at. */
+export type WireCursorLine =
+  | { readonly type: 'step_begin'; readonly cols: readonly WireColumn[] }
+  | { readonly type: 'row'; readonly row: readonly WireValue[] }
+  | { readonly type: 'step_end' }
+  | { readonly type: 'step_error' | 'error'; readonly error: WireError }
+  /** The first line has a baton instead of a type. */
+  | { readonly type?: undefined; readonly baton: string | null }
+
+/** Throws INTERNAL for what is not a line of a cursor. */
+export function parseCursorLine(line: string): WireCursorLine {
+  const parsed = parseJson(line)
+  if (!isRecord(parsed)) throw notHrana(line.slice(0, 80))
+  return parsed as unknown as WireCursorLine
 }
 
 /** The error in the body of an HTTP answer that is not 200; null if it says nothing we know. */
@@ -220,25 +243,21 @@ export function errorInBody(body: string): QuorateError | null {
   return toQuorateError(parsed as unknown as WireError)
 }
 
-/** An error as it came over the wire. A code of SQLite becomes ours, and stays in the facts. */
+/** An error as it came over the wire. What SQLite called it stays in the facts. */
 export function toQuorateError(wire: WireError): QuorateError {
-  const code = toErrorCode(wire.code ?? '')
-  const facts = wire.facts ?? {}
-  const sqlite = wire.code?.startsWith('SQLITE_') ? { sqlite: wire.code } : {}
-  return new QuorateError(code, withoutHint(wire.message, code), { ...sqlite, ...facts })
+  const code = toErrorCode(wire.quorate_code ?? wire.code ?? '')
+  return new QuorateError(code, detailOf(wire.message, code), wire.facts ?? {})
 }
 
 function toErrorCode(code: string): ErrorCode {
-  if (Object.hasOwn(ERRORS, code)) return code as ErrorCode
-  if (code === 'SQLITE_CONSTRAINT') return 'SQL_CONSTRAINT'
-  if (code === 'ARGS_INVALID') return 'SQL_ARGUMENTS'
-  return code.startsWith('SQL') ? 'SQL_ERROR' : 'INTERNAL'
+  return Object.hasOwn(ERRORS, code) ? (code as ErrorCode) : 'INTERNAL'
 }
 
-/** QuorateError adds the hint again. */
-function withoutHint(message: string, code: ErrorCode): string {
+/** Without what QuorateError, or whoever shows it, adds again. */
+function detailOf(message: string, code: ErrorCode): string {
   const { hint } = ERRORS[code]
-  return message.endsWith(hint) ? message.slice(0, -hint.length).trimEnd() : message
+  const sentence = message.startsWith(`${code}: `) ? message.slice(code.length + 2) : message
+  return sentence.endsWith(hint) ? sentence.slice(0, -hint.length).trimEnd() : sentence
 }
 
 function notHrana(what: string): QuorateError {

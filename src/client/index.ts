@@ -3,20 +3,8 @@ import { type ConnectOptions, RemoteDb } from './remote.ts'
 
 export { QuorateError } from '../base/errors.ts'
 export type { ConnectOptions, RemoteDb } from './remote.ts'
-export type { HttpReply, HttpRequest, Transport } from './transport.ts'
-export type {
-  AckLevel,
-  Arg,
-  Args,
-  BatchItem,
-  BatchOptions,
-  CallOptions,
-  Cell,
-  ExecuteResult,
-  ReadLevel,
-  Row,
-  Transaction,
-} from './types.ts'
+export type { HttpReply, HttpRequest, HttpStream, Transport } from './transport.ts'
+export type * from './types.ts'
 
 /**
  * Makes a client of the cluster that these nodes belong to. Connects with the first call; one URL is

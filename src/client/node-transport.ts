@@ -4,29 +4,56 @@
  */
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest, Agent as TlsAgent } from 'node:https'
-import { ConnectionError, type HttpReply, type Transport, toConnectionError } from './transport.ts'
+import {
+  ConnectionError,
+  guarded,
+  type HttpReply,
+  type HttpRequest,
+  type Transport,
+  toConnectionError,
+} from './transport.ts'
 
 /** @param sockets connections to one node at most; requests above that wait their turn */
 export function nodeTransport(sockets = 256): Transport {
   const options = { keepAlive: true, maxSockets: sockets, scheduling: 'lifo' } as const
   const plain = new Agent(options)
   const secure = new TlsAgent(options)
+  function start(
+    { method, url, headers, body, signal }: HttpRequest,
+    begun: (response: IncomingMessage) => void,
+    failed: (error: unknown) => void,
+  ): void {
+    const tls = url.startsWith('https:')
+    const request = (tls ? httpsRequest : httpRequest)(url, {
+      method,
+      headers: body === null ? headers : { ...headers, 'content-length': byteLength(body) },
+      agent: tls ? secure : plain,
+      signal,
+    })
+    request.on('error', (error) => {
+      failed(signal.aborted ? signal.reason : toConnectionError(error))
+    })
+    request.on('response', begun)
+    request.end(body ?? undefined)
+  }
+
   return {
-    send({ method, url, headers, body, signal }) {
+    send(request) {
       return new Promise((resolve, reject) => {
-        const tls = url.startsWith('https:')
-        const request = (tls ? httpsRequest : httpRequest)(url, {
-          method,
-          headers: body === null ? headers : { ...headers, 'content-length': byteLength(body) },
-          agent: tls ? secure : plain,
-          signal,
-        })
+        const { signal } = request
         const fail = (error: unknown): void => {
           reject(signal.aborted ? signal.reason : toConnectionError(error))
         }
-        request.on('error', fail)
-        request.on('response', (response) => collect(response, resolve, fail))
-        request.end(body ?? undefined)
+        start(request, (response) => collect(response, resolve, fail), reject)
+      })
+    },
+    open(request) {
+      return new Promise((resolve, reject) => {
+        const begun = (response: IncomingMessage): void => {
+          const body = guarded(response, request.signal)
+          resolve({ status: response.statusCode ?? 0, header: headerOf(response), body })
+        }
+        start(request, begun, reject)
       })
     },
     close() {
@@ -52,11 +79,15 @@ function collect(
     if (!response.complete) return fail(new ConnectionError('the answer was cut off', false))
     done({
       status: response.statusCode ?? 0,
-      header: (name) => {
-        const value = response.headers[name.toLowerCase()]
-        return typeof value === 'string' ? value : null
-      },
+      header: headerOf(response),
       body: Buffer.concat(parts).toString('utf8'),
     })
   })
+}
+
+function headerOf(response: IncomingMessage): (name: string) => string | null {
+  return (name) => {
+    const value = response.headers[name.toLowerCase()]
+    return typeof value === 'string' ? value : null
+  }
 }

@@ -3,36 +3,52 @@
  * Hrana has no field for travels in Quorate-… headers.
  */
 import { ERRORS, QuorateError } from '../base/errors.ts'
+import type { Statement, StatementResult } from '../model/program.ts'
 import { firstKeyword } from '../model/sql-tokens.ts'
 import { type Call, Caller } from './caller.ts'
+import { Emitter } from './emitter.ts'
 import {
   batchRequest,
   batchResults,
+  cursorBody,
   executeRequest,
   executeResult,
+  type Mode,
   parsePipeline,
   stepResult,
-  toRows,
   type WirePipeline,
   type WireRequest,
 } from './hrana.ts'
 import { Nodes, type Topology } from './nodes.ts'
+import { cursorRows } from './remote-cursor.ts'
+import { RemoteEvents } from './remote-events.ts'
+import { remoteLine, type SendOnStream } from './remote-line.ts'
 import { Session } from './session.ts'
-import { RemoteTransaction } from './transaction.ts'
+import { LineTransaction, runTransaction } from './transaction.ts'
 import { fetchTransport, type HttpReply, type Transport } from './transport.ts'
 import type {
   AckLevel,
   Args,
   BatchItem,
   BatchOptions,
+  BeginOptions,
   CallOptions,
+  Db,
+  DbEvents,
   ExecuteResult,
+  Listener,
+  NodeStatus,
+  OpenTransaction,
   ReadLevel,
   Row,
+  StreamOptions,
   Transaction,
+  TransactionOptions,
+  ValueOptions,
 } from './types.ts'
+import { FOREIGN_KEYS_OFF, toExecuteResult, toRows, toStatement } from './values.ts'
 
-export interface ConnectOptions {
+export interface ConnectOptions extends ValueOptions {
   /** The cluster's token, sent as `authorization: Bearer …`. */
   readonly token?: string
   /** Default read level; the nodes' default is `session`. */
@@ -57,29 +73,51 @@ export interface ConnectOptions {
  * whose answer was lost is sent again under the same number and runs once. Every error is a
  * QuorateError, except that an aborted call rejects with its signal's reason.
  */
-export class RemoteDb {
+export class RemoteDb implements Db {
   readonly #options: ConnectOptions
   readonly #session = new Session()
   readonly #caller: Caller
+  readonly #events: Emitter<DbEvents>
+  readonly #sources: RemoteEvents
 
   /** Does not connect yet. Throws BAD_CONFIG for what is not an http or https URL. */
   constructor(urls: readonly string[], options: ConnectOptions) {
     this.#options = options
     const transport = options.transport ?? fetchTransport(options.fetch ?? globalThis.fetch)
     this.#caller = new Caller(new Nodes(urls, options.discover ?? true), transport, options.token)
+    this.#events = new Emitter((name, wanted) => this.#sources.want(name, wanted))
+    const source = {
+      open: (path: string, signal: AbortSignal) =>
+        this.#caller.open({ ...this.#basics({ signal }), ...this.#get(path) }),
+      failed: (url: string) => this.#caller.failed(url),
+      position: () => this.#since({}),
+      status: () => this.status(),
+    }
+    this.#sources = new RemoteEvents(source, this.#events, this.#bigints({}))
   }
 
   /** Runs one statement, a transaction of its own. Returns its rows as lists beside the columns. */
   async execute(sql: string, args?: Args, options: CallOptions = {}): Promise<ExecuteResult> {
-    const requests = [executeRequest(sql, args), CLOSE]
-    return await this.#pipeline(requests, options, kindOf(sql), (pipeline) =>
-      executeResult(pipeline.results[0]),
-    )
+    return toExecuteResult(await this.#one(sql, args, options), this.#bigints(options))
   }
 
   /** Runs one statement and returns its rows as objects. */
-  async query(sql: string, args?: Args, options: CallOptions = {}): Promise<Row[]> {
-    return toRows(await this.execute(sql, args, options))
+  async query<T extends object = Row>(
+    sql: string,
+    args?: Args,
+    options: CallOptions = {},
+  ): Promise<T[]> {
+    return toRows<T>(await this.#one(sql, args, options), this.#bigints(options))
+  }
+
+  /** Like query, and returns the first row; null if there is none. */
+  async first<T extends object = Row>(
+    sql: string,
+    args?: Args,
+    options: CallOptions = {},
+  ): Promise<T | null> {
+    const [row] = await this.query<T>(sql, args, options)
+    return row ?? null
   }
 
   /**
@@ -89,47 +127,76 @@ export class RemoteDb {
    */
   async batch(items: readonly BatchItem[], options: BatchOptions = {}): Promise<ExecuteResult[]> {
     const mode = options.mode ?? 'write'
-    const requests = [batchRequest(items, mode), CLOSE]
-    return await this.#pipeline(requests, options, mode, (pipeline) =>
-      batchResults(pipeline.results[0]),
+    const statements = items.map((item) =>
+      typeof item === 'string' ? toStatement(item) : toStatement(item[0], item[1]),
     )
+    const before = options.foreignKeys === false ? [FOREIGN_KEYS_OFF] : []
+    const requests = [batchRequest(statements, mode, before), CLOSE]
+    const results = await this.#pipeline(requests, options, mode, (pipeline) =>
+      batchResults(pipeline.results[0], before.length),
+    )
+    return results.map((result) => toExecuteResult(result, this.#bigints(options)))
   }
 
   /**
-   * Runs `work` between BEGIN and COMMIT on the leader; its throwing rolls back. While it is open
-   * nobody else writes, so keep it short, and prefer batch() where the statements are known before.
-   * It is not retried: what fails in the middle was rolled back and is thrown. A COMMIT without an
-   * answer is UNKNOWN_OUTCOME.
+   * Runs `work` between BEGIN and COMMIT; its rejecting rolls back, and is passed on. While one that
+   * writes is open nobody else writes, so keep it short, never await another write inside, and
+   * prefer batch() where the statements are known before. A COMMIT without an answer is
+   * UNKNOWN_OUTCOME.
    *
    * @param options `timeoutMs` counts for each round trip
    */
   async transaction<T>(
-    work: (tx: Transaction) => Promise<T>,
-    options: CallOptions = {},
+    work: (transaction: Transaction) => Promise<T>,
+    options: TransactionOptions = {},
   ): Promise<T> {
-    const tx = new RemoteTransaction((requests, at, commits) =>
-      this.#caller.call({
-        ...this.#basics(options),
-        headers: this.#headers(options, null),
-        body: pipelineBody(requests, at?.baton ?? null),
-        prefer: 'leader',
-        writes: commits,
-        ...(at === null ? {} : { only: at.url }),
-        decode: (reply, url) => {
-          const pipeline = this.#decode(reply)
-          if (at === null) throwIfNoLeader(pipeline)
-          return { pipeline, url }
-        },
-      }),
-    )
-    try {
-      const value = await work(tx)
-      await tx.commit()
-      return value
-    } catch (error) {
-      await tx.rollback()
-      throw error
-    }
+    return await runTransaction(async () => this.#begin(options), work, options)
+  }
+
+  /** Begins a transaction that the caller ends. BEGIN travels with its first statement. */
+  async begin(options: BeginOptions = {}): Promise<OpenTransaction> {
+    return this.#begin(options)
+  }
+
+  /**
+   * Reads rows one by one from one snapshot, no faster than they are taken. Leaving the loop early
+   * ends the statement.
+   *
+   * @throws QuorateError CURSOR_CLOSED when the node broke off, and what `query` throws
+   */
+  async *stream<T extends object = Row>(
+    sql: string,
+    args?: Args,
+    options: StreamOptions = {},
+  ): AsyncGenerator<T, void, undefined> {
+    const reply = await this.#caller.open({
+      ...this.#basics(options),
+      path: '/v3/cursor',
+      headers: this.#headers(options, null),
+      body: cursorBody(toStatement(sql, args)),
+      prefer: this.#prefer(options),
+    })
+    this.#session.sawToken(reply.header('quorate-session'))
+    const close = (baton: string): void => this.#closeStream(baton, reply.url)
+    yield* cursorRows<T>(reply, this.#timeoutMs(options), this.#bigints(options), close)
+  }
+
+  on<Name extends keyof DbEvents>(name: Name, listener: Listener<DbEvents[Name]>): () => void {
+    return this.#events.on(name, listener)
+  }
+
+  off<Name extends keyof DbEvents>(name: Name, listener: Listener<DbEvents[Name]>): void {
+    this.#events.off(name, listener)
+  }
+
+  /** How the node that answers sees itself and its group. */
+  async status(options: Pick<CallOptions, 'timeoutMs' | 'signal'> = {}): Promise<NodeStatus> {
+    return await this.#caller.call<NodeStatus>({
+      ...this.#basics(options),
+      ...this.#get('/status'),
+      writes: false,
+      decode: (reply) => JSON.parse(reply.body) as NodeStatus,
+    })
   }
 
   /** Who leads, who belongs to the cluster, and how far it is, as one node sees it. */
@@ -138,8 +205,56 @@ export class RemoteDb {
   }
 
   /** Ends what is under way with an error and lets connections go. */
-  close(): void {
+  async close(): Promise<void> {
+    this.#sources.close()
     this.#caller.close()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  async #one(sql: string, args: Args | undefined, options: CallOptions): Promise<StatementResult> {
+    const statement: Statement = toStatement(sql, args)
+    return await this.#pipeline(
+      [executeRequest(statement), CLOSE],
+      options,
+      kindOf(sql),
+      (pipeline) => executeResult(pipeline.results[0]),
+    )
+  }
+
+  #begin(options: BeginOptions): LineTransaction {
+    const mode: Mode = options.mode ?? 'write'
+    const send: SendOnStream = (requests, at, commits) =>
+      this.#caller.call({
+        ...this.#basics(options),
+        headers: this.#headers(options, null),
+        body: pipelineBody(requests, at?.baton ?? null),
+        prefer: mode === 'write' ? 'leader' : this.#prefer(options),
+        writes: commits && mode === 'write',
+        ...(at === null ? {} : { only: at.url }),
+        decode: (reply, url) => {
+          const pipeline = this.#decode(reply)
+          if (at === null) throwIfNoLeader(pipeline)
+          return { pipeline, url }
+        },
+      })
+    return new LineTransaction(remoteLine(send, mode), this.#bigints(options))
+  }
+
+  /** A stream that a node keeps without need would be closed by itself in a while. */
+  #closeStream(baton: string, url: string): void {
+    const call = {
+      ...this.#basics({}),
+      headers: {},
+      body: pipelineBody([CLOSE], baton),
+      prefer: 'any',
+      writes: false,
+      only: url,
+      decode: () => null,
+    } as const
+    this.#caller.call(call).catch(() => {})
   }
 
   async #pipeline<T>(
@@ -157,7 +272,7 @@ export class RemoteDb {
       timeoutMs: Math.max(1, basics.timeoutMs - (performance.now() - started)),
       headers: this.#headers(options, id),
       body: pipelineBody(requests, null),
-      prefer: kind === 'write' || this.#level(options) === 'strong' ? 'leader' : 'any',
+      prefer: kind === 'write' ? 'leader' : this.#prefer(options),
       writes,
       decode: (reply) => read(this.#decode(reply)),
     })
@@ -181,13 +296,19 @@ export class RemoteDb {
     return pipeline
   }
 
-  #basics(options: CallOptions): Pick<Call<never>, 'method' | 'path' | 'timeoutMs' | 'signal'> {
+  #basics(
+    options: Pick<CallOptions, 'timeoutMs' | 'signal'>,
+  ): Pick<Call<never>, 'method' | 'path' | 'timeoutMs' | 'signal'> {
     return {
       method: 'POST',
       path: '/v3/pipeline',
       timeoutMs: this.#timeoutMs(options),
       signal: options.signal,
     }
+  }
+
+  #get(path: string): Pick<Call<never>, 'method' | 'path' | 'headers' | 'body' | 'prefer'> {
+    return { method: 'GET', path, headers: {}, body: null, prefer: 'any' }
   }
 
   #headers(options: CallOptions, write: string | null): Record<string, string> {
@@ -201,12 +322,20 @@ export class RemoteDb {
     return headers
   }
 
-  #level(options: CallOptions): ReadLevel | undefined {
+  #prefer(options: Pick<CallOptions, 'read'>): 'leader' | 'any' {
+    return this.#level(options) === 'strong' ? 'leader' : 'any'
+  }
+
+  #level(options: Pick<CallOptions, 'read'>): ReadLevel | undefined {
     return options.read ?? this.#options.read
   }
 
   #timeoutMs(options: Pick<CallOptions, 'timeoutMs'>): number {
     return options.timeoutMs ?? this.#options.timeoutMs ?? 10_000
+  }
+
+  #bigints(options: ValueOptions): boolean {
+    return options.bigints ?? this.#options.bigints ?? false
   }
 }
 

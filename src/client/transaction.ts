@@ -1,99 +1,125 @@
 /**
- * The client's side of an interactive transaction: a Hrana stream, tied together by batons, that
- * lives at one node. BEGIN travels with the first statement.
+ * What embedded and remote transactions share: one statement after the other, an end that comes
+ * once, and what may be tried again when a transaction is lost with its leader.
  */
-import { QuorateError } from '../base/errors.ts'
-import {
-  executeRequest,
-  executeResult,
-  insideRequest,
-  openRequest,
-  stepResult,
-  toRows,
-  type WirePipeline,
-  type WireRequest,
-} from './hrana.ts'
-import type { Args, ExecuteResult, Row, Transaction } from './types.ts'
+import { type ErrorCode, QuorateError } from '../base/errors.ts'
+import type { Statement, StatementResult } from '../model/program.ts'
+import type {
+  Args,
+  ExecuteResult,
+  OpenTransaction,
+  Row,
+  Transaction,
+  TransactionOptions,
+  ValueOptions,
+} from './types.ts'
+import { toExecuteResult, toRows, toStatement } from './values.ts'
 
-/** Where the stream goes on. */
-export interface StreamAt {
-  readonly baton: string
-  readonly url: string
+/** The way to where a transaction lives. Calls come one at a time, and none after `end`. */
+export interface TransactionLine {
+  /** Runs a statement, the first one after BEGIN. Rejects with what went wrong. */
+  run(statement: Statement): Promise<StatementResult>
+  /** Ends the transaction; false rolls back and never rejects. */
+  end(commit: boolean): Promise<void>
 }
 
-/** Sends requests on the stream, or opens one when `at` is null. */
-export type SendOnStream = (
-  requests: readonly WireRequest[],
-  at: StreamAt | null,
-  commits: boolean,
-) => Promise<{ readonly pipeline: WirePipeline; readonly url: string }>
+/** The transaction went, and nothing of it happened if COMMIT had not been sent. */
+const LOST: ReadonlySet<ErrorCode> = new Set([
+  'NO_LEADER',
+  'NOT_READY',
+  'TAKEN_BACK',
+  'TRANSACTION_CLOSED',
+  'STREAM_EXPIRED',
+  'CURSOR_CLOSED',
+  'UNREACHABLE',
+  'UNKNOWN_OUTCOME',
+])
+/** These say so even of a COMMIT. */
+const LOST_AT_COMMIT: ReadonlySet<ErrorCode> = new Set(['TAKEN_BACK', 'TRANSACTION_CLOSED'])
 
-type State = 'unopened' | 'open' | 'ended'
-
-export class RemoteTransaction implements Transaction {
-  readonly #send: SendOnStream
-  #state: State = 'unopened'
-  #at: StreamAt | null = null
-  /** A stream does one thing at a time; calls queue here. */
+export class LineTransaction implements OpenTransaction {
+  readonly #line: TransactionLine
+  readonly #bigints: boolean
+  /** One thing at a time; calls queue here. */
   #last: Promise<unknown> = Promise.resolve()
+  #ended = false
+  #lost = false
 
-  constructor(send: SendOnStream) {
-    this.#send = send
+  constructor(line: TransactionLine, bigints: boolean) {
+    this.#line = line
+    this.#bigints = bigints
   }
 
-  execute(sql: string, args?: Args): Promise<ExecuteResult> {
-    return this.#inTurn(() => this.#execute(sql, args))
+  /** Neither committed nor rolled back yet. */
+  get open(): boolean {
+    return !this.#ended
   }
 
-  async query(sql: string, args?: Args): Promise<Row[]> {
-    return toRows(await this.execute(sql, args))
+  /** It went by itself, without any effect: the same work may be begun again. */
+  get lost(): boolean {
+    return this.#lost
+  }
+
+  async execute(sql: string, args?: Args, options: ValueOptions = {}): Promise<ExecuteResult> {
+    return toExecuteResult(await this.#run(sql, args), options.bigints ?? this.#bigints)
+  }
+
+  async query<T extends object = Row>(
+    sql: string,
+    args?: Args,
+    options: ValueOptions = {},
+  ): Promise<T[]> {
+    return toRows<T>(await this.#run(sql, args), options.bigints ?? this.#bigints)
+  }
+
+  async first<T extends object = Row>(
+    sql: string,
+    args?: Args,
+    options: ValueOptions = {},
+  ): Promise<T | null> {
+    const [row] = await this.query<T>(sql, args, options)
+    return row ?? null
   }
 
   commit(): Promise<void> {
     return this.#inTurn(async () => {
-      if (this.#state === 'ended') throw closed()
-      const opened = this.#state === 'open'
-      this.#state = 'ended'
-      if (!opened) return
-      const { pipeline } = await this.#send(
-        [executeRequest('COMMIT', undefined), CLOSE],
-        this.#at,
-        true,
-      )
-      executeResult(pipeline.results[0])
+      this.#end()
+      // What a statement before told of the transaction is no longer all that matters.
+      this.#lost = false
+      await this.#noting(LOST_AT_COMMIT, () => this.#line.end(true))
     })
   }
 
-  /** Never throws: a stream that can't be told is rolled back by its node when it falls silent. */
   rollback(): Promise<void> {
     return this.#inTurn(async () => {
-      const opened = this.#state === 'open'
-      this.#state = 'ended'
-      if (opened) await this.#send([CLOSE], this.#at, false).catch(() => {})
+      if (this.#ended) return
+      this.#end()
+      await this.#line.end(false)
     })
   }
 
-  async #execute(sql: string, args: Args | undefined): Promise<ExecuteResult> {
-    if (this.#state === 'ended') throw closed()
-    const opens = this.#state === 'unopened'
-    const request = opens ? openRequest(sql, args) : insideRequest(sql, args)
-    const { pipeline, url } = await this.#exchange([request])
-    const { baton } = pipeline
-    if (baton === null) this.#state = 'ended'
-    else {
-      this.#state = 'open'
-      this.#at = { baton, url: pipeline.base_url ?? url }
-    }
-    const result = stepResult(pipeline.results[0], opens ? 1 : 0)
-    if (result === null) throw closed()
-    return result
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.rollback()
   }
 
-  async #exchange(requests: readonly WireRequest[]): ReturnType<SendOnStream> {
+  #run(sql: string, args: Args | undefined): Promise<StatementResult> {
+    return this.#inTurn(async () => {
+      if (this.#ended) throw closed()
+      const statement = toStatement(sql, args)
+      return await this.#noting(LOST, () => this.#line.run(statement))
+    })
+  }
+
+  #end(): void {
+    if (this.#ended) throw closed()
+    this.#ended = true
+  }
+
+  async #noting<T>(codes: ReadonlySet<ErrorCode>, work: () => Promise<T>): Promise<T> {
     try {
-      return await this.#send(requests, this.#at, false)
+      return await work()
     } catch (error) {
-      this.#state = 'ended'
+      if (error instanceof QuorateError && codes.has(error.code)) this.#lost = true
       throw error
     }
   }
@@ -105,8 +131,32 @@ export class RemoteTransaction implements Transaction {
   }
 }
 
-const CLOSE: WireRequest = { type: 'close' }
-
 function closed(): QuorateError {
   return new QuorateError('TRANSACTION_CLOSED', 'The transaction has ended.')
+}
+
+/**
+ * Runs `work` in a transaction, and again in another one as often as `retries` allows where the
+ * transaction was lost without effect. What `work` throws is thrown unchanged.
+ *
+ * @param inside runs a function such that nested calls can be noticed
+ */
+export async function runTransaction<T>(
+  begin: () => Promise<LineTransaction>,
+  work: (transaction: Transaction) => Promise<T>,
+  { retries = 0, signal }: Pick<TransactionOptions, 'retries' | 'signal'>,
+  inside: (transaction: LineTransaction, run: () => Promise<T>) => Promise<T> = (_, run) => run(),
+): Promise<T> {
+  for (let left = retries; ; left -= 1) {
+    signal?.throwIfAborted()
+    const transaction = await begin()
+    try {
+      const value = await inside(transaction, () => work(transaction))
+      await transaction.commit()
+      return value
+    } catch (error) {
+      await transaction.rollback()
+      if (left <= 0 || !transaction.lost) throw error
+    }
+  }
 }

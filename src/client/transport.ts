@@ -18,9 +18,20 @@ export interface HttpReply {
   readonly body: string
 }
 
+/** An answer that is read while it comes. */
+export interface HttpStream extends Omit<HttpReply, 'body'> {
+  /**
+   * Not read on faster than it is taken; leaving it ends the request. Fails with ConnectionError, or
+   * with the signal's reason.
+   */
+  readonly body: AsyncIterable<Uint8Array>
+}
+
 export interface Transport {
   /** Sends one request. Rejects with ConnectionError, or with the signal's reason when aborted. */
   send(request: HttpRequest): Promise<HttpReply>
+  /** The same, resolved when the answer begins. */
+  open(request: HttpRequest): Promise<HttpStream>
   /** Lets go of idle connections. */
   close(): void
 }
@@ -82,6 +93,45 @@ export function fetchTransport(fetcher: typeof fetch): Transport {
         throw toConnectionError(error)
       }
     },
+    async open({ method, url, headers, body, signal }) {
+      try {
+        const response = await fetcher(url, { method, headers, body, signal })
+        return {
+          status: response.status,
+          header: (name) => response.headers.get(name),
+          body: guarded(pieces(response.body), signal),
+        }
+      } catch (error) {
+        if (signal.aborted) throw signal.reason
+        throw toConnectionError(error)
+      }
+    },
     close() {},
+  }
+}
+
+/** Not every browser's streams can be iterated over. */
+async function* pieces(body: ReadableStream<Uint8Array> | null): AsyncGenerator<Uint8Array> {
+  const reader = body?.getReader()
+  try {
+    for (;;) {
+      const piece = await reader?.read()
+      if (piece?.value === undefined) return
+      yield piece.value
+    }
+  } finally {
+    await reader?.cancel().catch(() => {})
+  }
+}
+
+/** With the errors that a transport may give. */
+export async function* guarded(
+  body: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  try {
+    yield* body
+  } catch (error) {
+    throw signal.aborted ? signal.reason : toConnectionError(error)
   }
 }

@@ -17,6 +17,8 @@ export interface FaceOptions {
   readonly allowFaults: boolean
   readonly request: (request: NodeRequest, done: (reply: NodeReply) => void) => void
   readonly status: () => NodeStatus
+  /** Entries through this one are committed and in the database; null before there is a driver. */
+  readonly position: () => number | null
   readonly meet: (promise: string | null) => unknown
   readonly snapshots: () => SnapshotFiles
   readonly cut: (names: ReadonlySet<string>) => void
@@ -27,6 +29,8 @@ const REPLAY_TIMEOUT_MS = 30_000
 export class NodeFace implements NodeService, EventSink {
   readonly #options: FaceOptions
   readonly #listeners = new Set<(event: NodeEvent) => void>()
+  readonly #watchers = new Set<(index: number) => void>()
+  #position: number | null = null
   readonly lost: LostTransactions
   readonly fault?: (command: FaultCommand) => void
 
@@ -64,6 +68,22 @@ export class NodeFace implements NodeService, EventSink {
     return () => this.#listeners.delete(listener)
   }
 
+  watch(listener: (index: number) => void): () => void {
+    const position = this.#options.position()
+    if (position !== null) listener(position)
+    this.#watchers.add(listener)
+    return () => this.#watchers.delete(listener)
+  }
+
+  /** Once a tick: nobody is told of each entry by itself. */
+  tick(): void {
+    if (this.#watchers.size === 0) return
+    const position = this.#options.position()
+    if (position === null || position === this.#position) return
+    this.#position = position
+    for (const listener of this.#watchers) listener(position)
+  }
+
   meet(promise: string | null): unknown {
     return this.#options.meet(promise)
   }
@@ -71,7 +91,7 @@ export class NodeFace implements NodeService, EventSink {
   async snapshotStream(): Promise<Readable> {
     const snapshots = this.#options.snapshots()
     const made = await new Promise<SnapshotFile>((resolve, reject) => {
-      snapshots.create((reply) => {
+      snapshots.createFile((reply) => {
         if ('code' in reply) reject(fromErrorData(reply))
         else resolve(reply)
       })

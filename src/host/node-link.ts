@@ -15,6 +15,8 @@ import { type CompactReplies, eachReply } from './compact-replies.ts'
 export type ToNode =
   | { readonly kind: 'requests'; readonly requests: readonly (readonly [number, NodeRequest])[] }
   | { readonly kind: 'status'; readonly id: number }
+  /** Tell positions, or no longer. */
+  | { readonly kind: 'watch'; readonly on: boolean }
   | { readonly kind: 'close' }
 
 export type FromNode =
@@ -23,7 +25,8 @@ export type FromNode =
   | { readonly kind: 'replies'; readonly replies: CompactReplies }
   | { readonly kind: 'status'; readonly id: number; readonly status: NodeStatus }
   | { readonly kind: 'event'; readonly event: NodeEvent }
-  | { readonly kind: 'closed' }
+  | { readonly kind: 'position'; readonly index: number }
+  | { readonly kind: 'closed'; readonly running: number }
 
 export interface NodeLink {
   /** Where the node listens. */
@@ -31,6 +34,10 @@ export interface NodeLink {
   request(request: NodeRequest): Promise<NodeReply>
   status(): Promise<NodeStatus>
   onEvent(listener: (event: NodeEvent) => void): void
+  /** Whether to be told how far the database has come. The first time comes at once. */
+  watch(on: boolean): void
+  /** Entries through the index are committed and in the database here. */
+  onPosition(listener: (index: number) => void): void
   /** Ends the node in order. */
   close(): Promise<void>
 }
@@ -63,8 +70,9 @@ class ThreadLink implements NodeLink {
   readonly #worker: Worker
   readonly #send: (message: ToNode) => void
   readonly #requests = new Map<number, (reply: NodeReply) => void>()
-  readonly #statuses = new Map<number, (status: NodeStatus) => void>()
+  readonly #statuses = new Map<number, PromiseWithResolvers<NodeStatus>>()
   readonly #listeners: ((event: NodeEvent) => void)[] = []
+  readonly #positionListeners: ((index: number) => void)[] = []
   readonly #ask: (item: readonly [number, NodeRequest]) => void
   readonly #started = Promise.withResolvers<void>()
   readonly #closed = Promise.withResolvers<void>()
@@ -100,14 +108,22 @@ class ThreadLink implements NodeLink {
     if (this.#gone !== null) return Promise.reject(this.#gone)
     this.#lastId += 1
     const id = this.#lastId
-    return new Promise((resolve) => {
-      this.#statuses.set(id, resolve)
-      this.#send({ kind: 'status', id })
-    })
+    const answer = Promise.withResolvers<NodeStatus>()
+    this.#statuses.set(id, answer)
+    this.#send({ kind: 'status', id })
+    return answer.promise
   }
 
   onEvent(listener: (event: NodeEvent) => void): void {
     this.#listeners.push(listener)
+  }
+
+  watch(on: boolean): void {
+    if (this.#gone === null) this.#send({ kind: 'watch', on })
+  }
+
+  onPosition(listener: (index: number) => void): void {
+    this.#positionListeners.push(listener)
   }
 
   async close(): Promise<void> {
@@ -134,14 +150,21 @@ class ThreadLink implements NodeLink {
         })
         return
       case 'status':
-        this.#statuses.get(message.id)?.(message.status)
+        this.#statuses.get(message.id)?.resolve(message.status)
         this.#statuses.delete(message.id)
         return
       case 'event':
         for (const listener of this.#listeners) listener(message.event)
         return
+      case 'position':
+        for (const listener of this.#positionListeners) listener(message.index)
+        return
       case 'closed':
         void this.#worker.terminate()
+        if (message.running === 0) return
+        // The thread can't end before those that it started; nobody waits for it.
+        this.#worker.unref()
+        this.#end(new Error('it was closed'))
     }
   }
 
@@ -155,5 +178,7 @@ class ThreadLink implements NodeLink {
     const reply: NodeReply = { kind: 'error', error: toErrorData(this.#gone) }
     for (const resolve of this.#requests.values()) resolve(reply)
     this.#requests.clear()
+    for (const { reject } of this.#statuses.values()) reject(this.#gone)
+    this.#statuses.clear()
   }
 }

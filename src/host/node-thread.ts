@@ -15,6 +15,7 @@ const answer = gather<readonly [number, NodeReply]>((replies) =>
 )
 
 function serve(node: RunningNode): void {
+  let unwatch = (): void => {}
   node.onEvent((event) => send({ kind: 'event', event }))
   port.on('message', (message: ToNode) => {
     switch (message.kind) {
@@ -26,8 +27,12 @@ function serve(node: RunningNode): void {
       case 'status':
         send({ kind: 'status', id: message.id, status: node.status() })
         return
+      case 'watch':
+        unwatch()
+        unwatch = message.on ? node.watch((index) => send({ kind: 'position', index })) : () => {}
+        return
       case 'close':
-        void node.stop().then(() => send({ kind: 'closed' }))
+        void node.stop().then(() => send({ kind: 'closed', running: node.running }))
     }
   })
   send({ kind: 'started', url: node.url })

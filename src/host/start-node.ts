@@ -22,6 +22,8 @@ import type { NodeOptions } from '../node/options.ts'
 import type { NodeEvent, StorePort } from '../node/ports.ts'
 import { statusOf } from '../node/status.ts'
 import { createHttpServer, type HttpServer } from '../server/http-server.ts'
+import { loadJwtKeys } from '../server/jwt-keys.ts'
+import { assertAdoptable } from '../store/adoption.ts'
 import { type FileLock, lockFolder } from '../store/file-lock.ts'
 import {
   drawNodeId,
@@ -56,8 +58,15 @@ export interface RunningNode {
   status(): NodeStatus
   /** @returns a function that ends the subscription */
   onEvent(listener: (event: NodeEvent) => void): () => void
+  /** Tells how far the database has come, now and whenever it moves. */
+  watch(listener: (index: number) => void): () => void
   /** Resolves with the reason when the node can't go on by itself. */
   readonly failed: Promise<ErrorData>
+  /**
+   * Threads in the middle of a statement, which nothing can interrupt. Neither process.exit nor the
+   * end of the thread that the node is in comes to pass before they are through.
+   */
+  readonly running: number
   /** Hands leadership over, answers what is under way, closes everything. */
   stop(): Promise<void>
 }
@@ -110,6 +119,9 @@ class Host implements RunningNode {
     if (!existsSync(dirname(resolve(options.file)))) {
       throw new QuorateError('BAD_CONFIG', `file: the folder of ${options.file} does not exist.`)
     }
+    if (!existsSync(`${options.file}-quorate/identity.json`)) {
+      assertAdoptable(options.file, options.join.length > 0 && options.expect === null)
+    }
     this.#folder = openFolder(options.file)
     this.#lock = lockFolder(this.#folder)
     resumeInstall(options.file)
@@ -120,6 +132,7 @@ class Host implements RunningNode {
       allowFaults: options.allowFaults,
       request: (request, done) => this.request(request, done),
       status: () => this.status(),
+      position: () => this.#position(),
       meet: (promise) => this.#meet(promise),
       snapshots: () => present(this.#maintenance, () => 'maintenance').snapshots,
       cut: (names) => this.#transport?.setCut(names),
@@ -127,6 +140,7 @@ class Host implements RunningNode {
     this.#server = createHttpServer({
       service: this.#face,
       token: options.token,
+      jwtKeys: options.authJwtKey === null ? [] : loadJwtKeys(options.authJwtKey),
       defaults: { read: options.read, ack: options.ack },
       upgrades: {
         [PEER_PATH]: (request, socket, head) => {
@@ -144,6 +158,10 @@ class Host implements RunningNode {
 
   get url(): string {
     return this.#url
+  }
+
+  get running(): number {
+    return this.#readers?.running ?? 0
   }
 
   async start(signal: AbortSignal): Promise<void> {
@@ -191,6 +209,10 @@ class Host implements RunningNode {
     return this.#face.events(listener)
   }
 
+  watch(listener: (index: number) => void): () => void {
+    return this.#face.watch(listener)
+  }
+
   async stop(): Promise<void> {
     await this.#handOver()
     await this.close()
@@ -207,6 +229,7 @@ class Host implements RunningNode {
     await this.#readers?.close()
     await this.#maintenance?.close()
     await this.#store?.close()
+    this.#maintenance?.letGo()
     this.#lock.release()
   }
 
@@ -323,7 +346,16 @@ class Host implements RunningNode {
       loadHardState(this.#folder) ?? { term: toTerm(0), vote: null },
       state,
     )
-    this.#timer = setInterval(() => this.#driver?.tick(), TICK_MS)
+    this.#timer = setInterval(() => {
+      this.#driver?.tick()
+      this.#face.tick()
+    }, TICK_MS)
+  }
+
+  #position(): number | null {
+    if (this.#driver === null) return null
+    const { commit, applied } = this.#driver.order
+    return Math.min(commit, applied)
   }
 
   #meet(asked: string | null): unknown {
