@@ -44,7 +44,7 @@ test('every command has a summary, a description and an example or none needed',
   const names = program().commands.map((command) => command.name())
   deepEqual(names, [
     ...['demo', 'serve', 'status', 'explain', 'sql', 'members', 'transfer', 'snapshot'],
-    ...['verify', 'lost', 'bench'],
+    ...['dump', 'check', 'detach', 'verify', 'lost', 'bench'],
   ])
   for (const command of program().commands) {
     match(command.summary(), /^[a-z].{5,60}$/, command.name())

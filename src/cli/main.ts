@@ -2,7 +2,10 @@
 import { Command, CommanderError } from 'commander'
 import { RELEASE } from '../base/release.ts'
 import { registerBench } from './commands/bench.ts'
+import { registerCheck } from './commands/check.ts'
 import { registerDemo } from './commands/demo.ts'
+import { registerDetach } from './commands/detach.ts'
+import { registerDump } from './commands/dump.ts'
 import { registerExplain } from './commands/explain.ts'
 import { registerLost } from './commands/lost.ts'
 import { registerMembers } from './commands/members.ts'
@@ -23,6 +26,9 @@ const REGISTER = [
   registerMembers,
   registerTransfer,
   registerSnapshot,
+  registerDump,
+  registerCheck,
+  registerDetach,
   registerVerify,
   registerLost,
   registerBench,

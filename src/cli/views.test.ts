@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { ratesBetween } from './cluster-view.ts'
+import { checkLines } from './commands/check.ts'
+import { detachLines } from './commands/detach.ts'
 import { explain, explainConfig, explanationLines, readOptions } from './commands/explain.ts'
 import { memberLines } from './commands/members.ts'
 import { resultLines } from './commands/sql.ts'
@@ -103,6 +105,23 @@ test('rows of every kind of value', () => {
   golden('sql', resultLines(result, plain))
   const insert = { columns: [], rows: [], changes: 1, lastInsertRowid: 7 }
   deepEqual(resultLines(insert, plain), ['1 row changed'])
+})
+
+test('a file before it is adopted, and after it was detached', () => {
+  const report = {
+    ...({ kind: 'plain', identity: null, problems: [], bytes: 3.2e9, tables: 12 } as const),
+    ...{ pageBytes: 4096, encoding: 'UTF-8', journalMode: 'delete' },
+  }
+  const was = { cluster: '5f0c2b1e', node: 'a:1f2e3d4c' }
+  const gone = { was, unapplied: 0, folder: 'shop.db-quorate', lostFiles: 0 }
+  golden('file', [
+    ...checkLines('shop.db', report, false),
+    ...checkLines('shop.db', report, true),
+    ...checkLines('shop.db', { ...report, kind: 'none' }, false),
+    ...checkLines('shop.db', { ...report, kind: 'member', identity: was }, false),
+    ...detachLines('shop.db', gone, 0),
+    ...detachLines('shop.db', { ...gone, unapplied: 2, lostFiles: 1 }, 50 * 1024 * 1024),
+  ])
 })
 
 const VIEW: DemoView = {

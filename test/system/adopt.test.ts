@@ -1,8 +1,8 @@
 /** `quorate serve existing.db`: the content becomes the first state, and followers get it. */
 import { deepEqual, equal, match, notEqual } from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { type TestContext, test } from 'node:test'
 import { Cluster, problemsOf, quorate, rowsOf } from '../cluster.ts'
@@ -76,10 +76,35 @@ test('triggers, cascades and generated ids have the same effect on every replica
 })
 
 test('a database that can not be replicated is refused and left as it was', async (t) => {
-  const file = existing(t, 'create table logs (line text); insert into logs values (1)')
-  const before = rowsOf(file, 'select * from sqlite_schema')
+  const file = existing(t, "pragma encoding = 'UTF-16'; create table logs (line text)")
+  const before = readFileSync(file)
   const { code, stderr } = await quorate('serve', file, '--name', 'a', '--listen', '127.0.0.1:0')
   notEqual(code, 0)
-  match(stderr, /error: NOT_ADOPTABLE: .*logs/s)
-  deepEqual(rowsOf(file, 'select * from sqlite_schema'), before)
+  match(stderr, /error: NOT_ADOPTABLE: .*UTF-16/s)
+  const checked = await quorate('check', file)
+  deepEqual([checked.code, checked.stderr], [1, stderr])
+  deepEqual(readFileSync(file), before)
+  deepEqual(readdirSync(dirname(file)), [basename(file)])
+})
+
+test('a stopped node leaves a file that any tool opens, and detach makes it an ordinary one', async (t) => {
+  const file = existing(t, SCHEMA)
+  await using cluster = await Cluster.start({ file, names: ['a'] })
+  const [node] = cluster.nodes
+  const db = cluster.client()
+  await db.execute("insert into authors (name) values ('new one')")
+  const early = await quorate('detach', file, '--yes')
+  match(early.stderr, /^error: FILE_IN_USE: /)
+  equal((await quorate('sql', '--url', node?.url ?? '', 'select count(*) from authors')).code, 0)
+  await cluster.stop()
+  deepEqual(problemsOf(file), [])
+  equal(existsSync(`${file}-wal`), false, 'it is one file')
+  const dumped = await quorate('dump', file)
+  equal(dumped.code, 0)
+  const { code, stdout } = await quorate('detach', file, '--yes')
+  equal(code, 0)
+  match(stdout, /is an ordinary SQLite file now\.\nThe folder .*-quorate is gone\.\n/)
+  deepEqual(readdirSync(dirname(file)), [basename(file)])
+  equal((await quorate('dump', file)).stdout, dumped.stdout)
+  match((await quorate('check', file)).stdout, /can be adopted: \d+ tables/)
 })

@@ -1,7 +1,7 @@
 /** `quorate bench`: what a cluster does on this machine. The measuring is in src/bench. */
 import { type Command, Option } from 'commander'
 import { LIMITS } from '../../base/limits.ts'
-import type { BenchReport } from '../../bench/bench.ts'
+import type { BenchReport, BenchTransport } from '../../bench/bench.ts'
 import type { AckLevel } from '../../model/request.ts'
 import { toAck, whole } from '../arguments.ts'
 import { withJson } from '../common.ts'
@@ -15,6 +15,7 @@ cores and disk. With --url it uses a table of its own in that cluster and drops 
 Examples:
   quorate bench
   quorate bench --clients 64 --seconds 10 --json
+  quorate bench --clients 64 --transport ws
   quorate bench --url http://10.0.0.1:7001 --ack all`
 
 interface BenchFlags {
@@ -22,6 +23,7 @@ interface BenchFlags {
   readonly ack: AckLevel
   readonly nodes: number
   readonly seconds: number
+  readonly transport: BenchTransport
   readonly url?: string
   readonly token?: string
   readonly json?: true
@@ -45,6 +47,9 @@ export function registerBench(root: Command): void {
     )
     .addOption(
       new Option('--seconds <count>', 'for each figure').argParser(whole(1, 3600)).default(5),
+    )
+    .addOption(
+      new Option('--transport <name>', 'over the network').choices(['http', 'ws']).default('http'),
     )
     .addOption(new Option('--url <url>', 'an existing cluster').env('QUORATE_URL'))
     .addOption(new Option('--token <secret>', "the cluster's token").env('QUORATE_TOKEN'))
@@ -78,7 +83,7 @@ export function benchLines(report: BenchReport, paint: Paint): string[] {
     milliseconds(rate.p99Ms),
     promise,
   ])
-  const { localReads, networkReads, memory, versions } = report
+  const { localReads, networkReads, memory, transport, versions } = report
   const peaks = Object.entries(memory).map(([name, mib]) => `${name} ${mib ?? '?'} MiB`)
   return [
     ...tableLines(columns, rows, paint),
@@ -86,7 +91,7 @@ export function benchLines(report: BenchReport, paint: Paint): string[] {
     ...(localReads === null
       ? []
       : [`local reads    ${count(localReads)} /s  this replica as it is, in the application`]),
-    `network reads  ${count(networkReads)} /s  this replica as it is, 16 clients`,
+    `network reads  ${count(networkReads)} /s  this replica as it is, 16 clients over ${transport}`,
     ...(peaks.length === 0 ? [] : [`peak memory    ${peaks.join(', ')}`]),
     '',
     paint(

@@ -25,6 +25,9 @@ Without --join, a file that belongs to no cluster founds one, with its content a
 With --join the node gets everything from the cluster and becomes a voter by itself.
 On a restart the file knows its cluster; --join is then only a hint of where to look.
 
+SIGTERM, SIGINT and SIGHUP end the node in order: a leader hands over first. The exit code is 0, or
+143 (ended by SIGTERM) if a read was running that can't be interrupted.
+
 Each option can also stand in the file given by --config (YAML) and in the environment. The
 environment wins over the command line, which wins over the file. docs/options.md lists them all.
 
@@ -104,12 +107,12 @@ async function serve(options: ServeOptions): Promise<void> {
   if (node !== null) {
     log.info({ url: node.url, id: node.id }, 'node.started')
     const failure = await Promise.race([node.failed, aborted(stop)])
-    if (failure !== null) die(fromErrorData(failure))
+    if (failure !== null) die(fromErrorData(failure), node.running)
     log.info('node.stopping')
     await node.stop()
   }
   log.info('node.stopped')
-  process.exit(0)
+  end(0, node?.running ?? 0)
 }
 
 /** What the system says about the address is about a setting of the user's. */
@@ -128,9 +131,22 @@ const LISTEN_ERRORS: Readonly<Record<string, string>> = {
 }
 
 /** No orderly end: what failed may be what that would need. A restart starts from the disk. */
-function die(error: unknown): never {
+function die(error: unknown, running = 0): never {
   process.stderr.write(`${errorLine(error)}\n`)
-  process.exit(exitCodeOf(error))
+  end(exitCodeOf(error), running)
+}
+
+/**
+ * Ends the process. Where threads are in the middle of a statement process.exit would wait for them,
+ * if need be for ever, so a signal ends it: whoever started it sees SIGTERM (143) for an orderly
+ * end, as from a program that does nothing about that signal, and SIGKILL (137) otherwise.
+ */
+function end(code: number, running: number): never {
+  if (running > 0) {
+    process.removeAllListeners('SIGTERM')
+    process.kill(process.pid, code === 0 ? 'SIGTERM' : 'SIGKILL')
+  }
+  process.exit(code)
 }
 
 /** Aborted by the first signal that asks the process to end; more of them change nothing. */
