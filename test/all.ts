@@ -16,9 +16,16 @@ import { parseArgs } from 'node:util'
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const BIN = join(ROOT, 'node_modules', '.bin')
 
+interface Tests {
+  readonly tests: readonly string[]
+  readonly concurrency: number
+  /** Run before them. */
+  readonly prepare?: readonly string[]
+}
+
 type Stage = { readonly name: string; readonly says: string } & (
   | { readonly command: readonly string[] }
-  | { readonly tests: readonly string[]; readonly concurrency: number }
+  | Tests
 )
 
 const STAGES: readonly Stage[] = [
@@ -43,6 +50,13 @@ const STAGES: readonly Stage[] = [
     // Elections have real time limits: two clusters at once on two cores would disturb each other.
     concurrency: 1,
   },
+  {
+    name: 'clients',
+    says: 'programs for official clients and ORMs, unchanged, also while leaders change',
+    prepare: ['node', 'test/clients/prepare.ts'],
+    tests: ['test/clients/*.test.ts'],
+    concurrency: 1,
+  },
 ]
 
 type TestEvent =
@@ -57,10 +71,7 @@ reporter.on('data', (text) => process.stdout.write(text))
 async function runStage(stage: Stage): Promise<boolean> {
   print(`── ${stage.name}: ${stage.says}`)
   const started = performance.now()
-  const passed =
-    'command' in stage
-      ? await runCommand(stage.command)
-      : await runTests(stage.tests, stage.concurrency)
+  const passed = 'command' in stage ? await runCommand(stage.command) : await runTests(stage)
   const seconds = ((performance.now() - started) / 1000).toFixed(1)
   // What the reporter was given before is on the screen before this.
   await nextTurn()
@@ -80,8 +91,9 @@ async function runCommand([program = '', ...args]: readonly string[]): Promise<b
   return code === 0
 }
 
-async function runTests(patterns: readonly string[], concurrency: number): Promise<boolean> {
-  const files = globSync([...patterns], { cwd: ROOT }).sort()
+async function runTests({ tests, concurrency, prepare }: Tests): Promise<boolean> {
+  if (prepare !== undefined && !(await runCommand(prepare))) return false
+  const files = globSync([...tests], { cwd: ROOT }).sort()
   let passed = files.length > 0
   const stream = run({
     // A test that hangs must not hang the whole: none takes a tenth of this.
