@@ -20,6 +20,7 @@ const LOWER: Readonly<Record<string, readonly string[]>> = {
   node: ['base', 'model', 'core', 'store', 'net'],
   server: ['base', 'model', 'core', 'store', 'net', 'node'],
   client: ['base', 'model'],
+  drivers: ['base', 'model', 'client'],
 }
 const COMPOSING = ['bench', 'cli', 'host', 'sim']
 
@@ -39,7 +40,7 @@ const LINES_MAX = 600
 
 function typescriptFiles(folder: string): string[] {
   return readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.ts'))
+    .filter((name) => name.endsWith('.ts') && !/(^|\/)(node_modules|generated)\//.test(name))
     .map((name) => join(folder, name))
     .sort()
 }

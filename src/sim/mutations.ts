@@ -11,6 +11,8 @@ import type { Entry } from '../model/entry.ts'
 import { decodeBatch } from '../model/entry-codec.ts'
 import type { CreateOrder } from '../node/driver.ts'
 import type { StorePort } from '../node/ports.ts'
+import { Connection } from '../store/connections.ts'
+import { RowApplier } from '../store/row-apply.ts'
 import { Store } from '../store/store.ts'
 import type { Parts } from './node.ts'
 import type { RunsCommands } from './store-port.ts'
@@ -173,12 +175,14 @@ function skipsInverse(store: RunsCommands): RunsCommands {
 
 /** Undoes the undoing: the store has no way to be told not to. */
 function putBack(path: string, entries: readonly Entry[]): void {
-  const db = new DatabaseSync(path, { enableForeignKeyConstraints: false })
+  const db = new DatabaseSync(path, { enableForeignKeyConstraints: false, defensive: false })
+  const rows = new RowApplier(new Connection(db))
   for (const { kind, body } of entries) {
     if (kind !== 'data') continue
     for (const operation of decodeBatch(body).operations) {
-      if (operation.kind !== 'changeset') continue
-      db.applyChangeset(operation.bytes, { onConflict: () => 0 })
+      if (operation.kind === 'changeset')
+        db.applyChangeset(operation.bytes, { onConflict: () => 0 })
+      if (operation.kind === 'rows') rows.apply(operation.bytes)
     }
   }
   db.close()

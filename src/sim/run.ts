@@ -5,10 +5,11 @@
  *     node src/sim/run.ts --seeds A..B [--jobs 2]   many
  *     node src/sim/run.ts --ci                      2,000 that follow from the commit
  */
-import { execFileSync, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { parseSeed, SimulationError, Simulator } from './simulate.ts'
+import { commitSeed, parseSeed } from '../base/seed-fixture.ts'
+import { SimulationError, Simulator } from './simulate.ts'
 
 const CI_SEEDS = 2_000
 /** After so many failures the rest would only say the same. */
@@ -33,7 +34,7 @@ interface Range {
 
 function rangeOf(): Range {
   if (values.ci) {
-    const from = parseSeed(commitHash())
+    const from = commitSeed()
     return { from, to: from + CI_SEEDS - 1 }
   }
   if (values.seed !== undefined) {
@@ -42,15 +43,6 @@ function rangeOf(): Range {
   }
   const [from = '1', to = from] = (values.seeds ?? '1..100').split('..')
   return { from: parseSeed(from), to: parseSeed(to) }
-}
-
-/** Of the checked-out commit; outside a repository the seeds are always the same. */
-function commitHash(): string {
-  try {
-    return execFileSync('git', ['rev-parse', 'HEAD'], { encoding: 'utf8' }).trim()
-  } catch {
-    return '0'.repeat(40)
-  }
 }
 
 function runAll({ from, to }: Range, stride: number): number {

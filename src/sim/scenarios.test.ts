@@ -4,6 +4,7 @@
  */
 import { equal, ok } from 'node:assert/strict'
 import { after, test } from 'node:test'
+import type { Program } from '../model/program.ts'
 import type { NodeReply, NodeRequest } from '../model/request.ts'
 import type { SimNode } from './node.ts'
 import type { Profile } from './profile.ts'
@@ -56,15 +57,20 @@ function ask(world: World, node: SimNode, request: NodeRequest): NodeReply {
   return replies[0] as NodeReply
 }
 
+/** Nothing travels between it and the others any more. */
+function isolate(world: World, alone: SimNode): void {
+  for (const { id } of world.nodes) {
+    if (id === alone.id) continue
+    world.network.cut(alone.id, id, false)
+    world.network.cut(id, alone.id, false)
+  }
+}
+
 /** Leaves the old leader alone with a write that nobody else has, and another one leading. */
 function leaveBehind(world: World): SimNode {
   within(world, 5_000_000, 'the first election', () => world.leader() !== null)
   const old = world.leader() as SimNode
-  for (const { id } of world.nodes) {
-    if (id === old.id) continue
-    world.network.cut(old.id, id, false)
-    world.network.cut(id, old.id, false)
-  }
+  isolate(world, old)
   equal(ask(world, old, write(1, 'local')).kind, 'result')
   within(world, 5_000_000, 'the second election', () => {
     const leader = world.leader()
@@ -72,6 +78,12 @@ function leaveBehind(world: World): SimNode {
   })
   equal(ask(world, world.leader() as SimNode, write(2, 'majority')).kind, 'result')
   return old
+}
+
+/** One round of an interactive transaction; `program` null: its end. */
+function round(stream: string, program: Program | null): NodeRequest {
+  const rest = { open: program === null, end: program === null, ack: 'majority' } as const
+  return { kind: 'stream', stream, program, ...rest, timeoutMs: 5_000 }
 }
 
 for (let seed = 1; seed <= 5; seed += 1) {
@@ -121,6 +133,86 @@ for (let seed = 1; seed <= 5; seed += 1) {
       within(world, 10_000_000, 'its answer', () => replies.length > 0)
       equal(replies[0]?.kind, 'result')
       equal(old.content.query(OPS_QUERY).flat().includes('test/1'), false)
+    } finally {
+      world.close()
+    }
+  })
+
+  test(`a transaction that its client has given up is not begun elsewhere (seed ${seed})`, () => {
+    const world = simulator.world(seed, { adjust: calm })
+    try {
+      within(world, 5_000_000, 'the first election', () => world.leader() !== null)
+      const old = world.leader() as SimNode
+      const [next, client] = world.nodes.filter((node) => node !== old) as [SimNode, SimNode]
+      const begin: Program = { atomic: false, steps: [step('begin'), opsRow('test', 1, 'test')] }
+      equal(ask(world, old, round('first', begin)).kind, 'result')
+      // Waits for the first one. Its client ends it at once when it hears that it may have begun.
+      client.request(round('second', begin), (reply) => {
+        if (reply.kind !== 'error') return
+        equal(reply.error.code, 'TRANSACTION_CLOSED', 'nothing can have been committed')
+        client.request(round('second', null), () => {})
+      })
+      const command = { kind: 'transfer', name: next.name } as const
+      ask(world, old, { kind: 'admin', command, timeoutMs: 5_000 })
+      // Whatever took the writer and was not ended would keep it for seconds.
+      const writes: NodeReply[] = []
+      client.request(write(2, 'majority'), (reply) => writes.push(reply))
+      within(world, 1_000_000, 'a write after the transfer', () => writes.length > 0)
+      equal(writes[0]?.kind, 'result')
+    } finally {
+      world.close()
+    }
+  })
+
+  test(`a script of which a part stays is not told that nothing does (seed ${seed})`, () => {
+    const world = simulator.world(seed, { adjust: calm })
+    try {
+      within(world, 5_000_000, 'the first election', () => world.leader() !== null)
+      const old = world.leader() as SimNode
+      equal(ask(world, old, write(1, 'majority')).kind, 'result')
+      const before = old.ledger.last.index
+      const replies: NodeReply[] = []
+      // The second transaction waits until the first one is committed.
+      const steps = [opsRow('test', 2, 'test'), step('begin'), opsRow('test', 3, 'test')]
+      const program = { atomic: false, steps: [...steps, step('commit')] }
+      const script = { ...round('script', program), timeoutMs: 20_000 }
+      old.request(script, (reply) => replies.push(reply))
+      const { order } = old.driver as NonNullable<SimNode['driver']>
+      within(world, 1_000_000, 'the first transaction', () => order.commit > before)
+      isolate(world, old)
+      within(world, 1_000_000, 'the second one', () => old.ledger.last.index === before + 2)
+      within(world, 5_000_000, 'the second election', () => {
+        const leader = world.leader()
+        return leader !== null && leader !== old
+      })
+      world.network.heal()
+      within(world, 10_000_000, 'the answer', () => replies.length > 0)
+      const [reply] = replies
+      equal(reply?.kind === 'error' && reply.error.code, 'UNKNOWN_OUTCOME')
+      const there = (): readonly unknown[] => old.content.query(OPS_QUERY).flat()
+      within(world, 1_000_000, 'taking back', () => !there().includes('test/3'))
+      ok(there().includes('test/2'))
+    } finally {
+      world.close()
+    }
+  })
+
+  test(`transactions of a node that died hold nobody up (seed ${seed})`, () => {
+    const world = simulator.world(seed, { adjust: calm })
+    try {
+      within(world, 5_000_000, 'the first election', () => world.leader() !== null)
+      const leader = world.leader() as SimNode
+      const [dying, other] = world.nodes.filter((node) => node !== leader) as [SimNode, SimNode]
+      const begin: Program = { atomic: false, steps: [step('begin'), opsRow('test', 1, 'test')] }
+      equal(ask(world, dying, round('open', begin)).kind, 'result')
+      dying.request(round('waiting', begin), () => {})
+      world.until(world.schedule.now + 50_000, () => false)
+      dying.crash()
+      const writes: NodeReply[] = []
+      other.request(write(2, 'majority'), (reply) => writes.push(reply))
+      // Less than the second after which an idle transaction is rolled back.
+      within(world, 700_000, 'a write after the crash', () => writes.length > 0)
+      equal(writes[0]?.kind, 'result')
     } finally {
       world.close()
     }

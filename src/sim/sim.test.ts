@@ -1,6 +1,6 @@
-import { equal, notEqual, ok, throws } from 'node:assert/strict'
+import { equal, notEqual, ok } from 'node:assert/strict'
 import { after, test } from 'node:test'
-import { parseSeed, Simulator } from './simulate.ts'
+import { Simulator } from './simulate.ts'
 
 const simulator = new Simulator()
 after(() => simulator.close())
@@ -26,10 +26,4 @@ test('a seed is a whole run: the same one gives the same trace, another one anot
   })
   notEqual(digests[0], digests[1])
   notEqual(digests[1], digests[2])
-})
-
-test('a seed is a number or a commit hash, and nothing else', () => {
-  equal(parseSeed('17'), 17)
-  equal(parseSeed(`${'0'.repeat(32)}000000ff`), 255)
-  for (const text of ['', 'abc', '-1', '1.5']) throws(() => parseSeed(text), /not a seed/)
 })

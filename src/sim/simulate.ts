@@ -64,10 +64,3 @@ export class Simulator {
     rmSync(this.#directory, { recursive: true, force: true })
   }
 }
-
-/** A decimal seed, or a commit hash: each commit tries new seeds, which anyone can run again. */
-export function parseSeed(text: string): number {
-  const seed = /^[0-9a-f]{40}$/.test(text) ? Number.parseInt(text.slice(-8), 16) : Number(text)
-  if (!Number.isSafeInteger(seed) || seed < 0 || text === '') throw new Error(`not a seed: ${text}`)
-  return seed % 2 ** 32
-}

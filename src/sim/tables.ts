@@ -198,7 +198,7 @@ export function drawSchemaWork(prng: Prng): Work {
     `drop table if exists ${table}`,
     `create index if not exists ${table}_price on items (price, session)`,
     `drop index if exists ${table}_price`,
-    'create table if not exists extra1 as select 1', // Refused: it would have no key.
+    'create table if not exists extra1 as select 1', // Without a key.
     `alter table kv add column c${prng.intInclusive(1, 4)} integer default 7`,
   ])
   return { kind: 'schema', steps: [step(sql)], unique: -1 }

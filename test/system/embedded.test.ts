@@ -1,36 +1,12 @@
 /** `open()`: nodes inside an application, here three of them in one process. */
 import { deepEqual, equal, ok, rejects, throws } from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { type TestContext, test } from 'node:test'
-import { until } from '../../src/bench/child-node.ts'
+import { test } from 'node:test'
 import { connect } from '../../src/client/index.ts'
-import { type Database, open, QuorateError } from '../../src/index.ts'
-
-function folder(t: TestContext): string {
-  const dir = mkdtempSync(join(tmpdir(), 'quorate-test-'))
-  t.after(() => rmSync(dir, { recursive: true, force: true }))
-  return dir
-}
-
-async function openThree(t: TestContext): Promise<[Database, Database, Database]> {
-  const dir = folder(t)
-  const a = await open(join(dir, 'a.db'), { name: 'a' })
-  const b = await open(join(dir, 'b.db'), { name: 'b', join: a.url })
-  const c = await open(join(dir, 'c.db'), { name: 'c', join: [a.url, b.url] })
-  t.after(async () => {
-    for (const db of [a, b, c]) await db.close()
-  })
-  await until('all vote', 10_000, async () => {
-    const { members } = await a.status()
-    return members.filter(({ role }) => role === 'voter').length === 3
-  })
-  return [a, b, c]
-}
+import { QuorateError } from '../../src/index.ts'
+import { openThree } from '../embedded-cluster.ts'
 
 test('what one application writes another reads, at each level and in its own thread', async (t) => {
-  const [a, b] = await openThree(t)
+  const [a, b] = await openThree((close) => t.after(close))
   await b.execute('create table t (id integer primary key, v text)')
   const { changes, lastInsertRowid } = await b.execute('insert into t (v) values (?)', ['one'])
   deepEqual([changes, lastInsertRowid], [1, 1])
@@ -41,7 +17,7 @@ test('what one application writes another reads, at each level and in its own th
 })
 
 test('batches and transactions are all or nothing, from any node', async (t) => {
-  const [, b, c] = await openThree(t)
+  const [, b, c] = await openThree((close) => t.after(close))
   await b.execute('create table t (id integer primary key)')
   await c.batch(['insert into t values (1)', ['insert into t values (?)', [2]]])
   await rejects(c.batch(['delete from t', 'insert into t values (3), (3)']))
@@ -62,7 +38,7 @@ test('batches and transactions are all or nothing, from any node', async (t) => 
 })
 
 test('the cluster outlives the node that led it, and the port serves clients too', async (t) => {
-  const [a, b, c] = await openThree(t)
+  const [a, b, c] = await openThree((close) => t.after(close))
   await a.execute('create table t (id integer primary key)')
   const led = new Promise((resolve) => {
     for (const db of [b, c]) db.on('leader', resolve)

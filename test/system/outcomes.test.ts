@@ -88,7 +88,7 @@ test('an error of a statement is exact and changes nothing', async () => {
     )
   equal(await code('selec 1'), 'SQL_ERROR')
   equal(await code('insert into t values (1, null)'), 'SQL_CONSTRAINT')
-  equal(await code('create table u (v text)'), 'TABLE_WITHOUT_KEY')
+  equal(await code('create table u (rowid, oid, _rowid_)'), 'SQL_REFUSED')
   equal(await code("attach 'other.db' as other"), 'SQL_REFUSED')
   equal(await code('select 1; select 2'), 'SQL_MANY_STATEMENTS')
   equal(await code('-- nothing'), 'SQL_NO_STATEMENT')
