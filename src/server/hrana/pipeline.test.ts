@@ -264,6 +264,21 @@ test('in a transaction that was lost nothing runs before its end, also after ROL
   assert.equal(server.node.db.prepare('SELECT count(*) AS n FROM t').get()?.['n'], 0)
 })
 
+test('to describe the end of a transaction that was lost does not end it', async (t) => {
+  const server = await start(t)
+  server.node.db.exec('CREATE TABLE t (a)')
+  const { json } = await pipeline(server, [execute('BEGIN')])
+  server.node.loseTransaction()
+  const lost = await codesOf(server, ['SELECT 1'], json.baton)
+  const described = ['COMMIT', 'ROLLBACK'].map((sql) => ({ type: 'describe', sql }))
+  const insert = 'INSERT INTO t VALUES (1)'
+  const requests = [...described, execute(insert), ...described, execute('ROLLBACK'), CLOSE]
+  const { json: after } = await pipeline(server, requests, lost.baton)
+  const types = after.results.map(({ type }: { type: string }) => type)
+  assert.deepEqual(types, ['ok', 'ok', 'error', 'ok', 'ok', 'ok', 'ok'])
+  assert.equal(server.node.db.prepare('SELECT count(*) AS n FROM t').get()?.['n'], 0)
+})
+
 test('what a failed COMMIT leaves may be rolled back, once, as in SQLite', async (t) => {
   const server = await start(t)
   const { json } = await pipeline(server, [execute('BEGIN')])

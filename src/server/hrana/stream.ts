@@ -202,10 +202,8 @@ export class HranaStream {
     const plan = { ...wanted, program: this.#counters.before(wanted.program) }
     const filled = plan.program !== wanted.program
     if (plan.program.steps.length === 0) return { steps: [] }
-    if (this.#transaction === 'lost') return this.#afterLoss(plan.program)
-    const endFailed = this.#endFailed && this.#transaction === 'none'
-    this.#endFailed = false
-    if (endFailed && isRollback(plan.program)) return ROLLED_BACK
+    const ended = plan.program.describe ? null : this.#afterEnd(plan.program)
+    if (ended !== null) return ended
     if (this.#reads(plan, call)) return this.#runReading(plan.program, call)
     const inside = this.#transaction === 'open'
     // A plan that only reads needs none, and on a replica it could not have them.
@@ -371,8 +369,14 @@ export class HranaStream {
     this.#ask({ kind: 'stream', ...request, timeoutMs: END_TIMEOUT_MS }).catch(() => {})
   }
 
-  /** A transaction was lost: ROLLBACK is what happened anyway, anything else is refused. */
-  #afterLoss(program: Program): Ran {
+  /**
+   * What is answered without the node because the transaction is gone: to ROLLBACK, that it is; when
+   * it was lost, that nothing else runs. Null: the program is to run.
+   */
+  #afterEnd(program: Program): Ran | null {
+    const endFailed = this.#endFailed
+    this.#endFailed = false
+    if (this.#transaction !== 'lost') return endFailed && isRollback(program) ? ROLLED_BACK : null
     const ends = endsTransaction(program)
     if (ends) this.#transaction = 'none'
     if (isRollback(program) || isRollbackTo(program)) return ROLLED_BACK
@@ -381,8 +385,9 @@ export class HranaStream {
   }
 }
 
-function endsTransaction({ steps }: Program): boolean {
-  return steps.some(({ statement }) => {
+function endsTransaction(program: Program): boolean {
+  if (program.describe) return false
+  return program.steps.some(({ statement }) => {
     const first = firstKeyword(statement.sql)
     if (first === 'ROLLBACK') return !goesBackTo(statement)
     return first === 'COMMIT' || first === 'END'
@@ -396,7 +401,7 @@ function beginsTransaction({ steps: [first] }: Program): boolean {
 /** ROLLBACK and nothing else. */
 function isRollback(program: Program): boolean {
   const [only, more] = program.steps
-  if (only === undefined || more !== undefined) return false
+  if (only === undefined || more !== undefined || program.describe) return false
   return firstKeyword(only.statement.sql) === 'ROLLBACK' && !goesBackTo(only.statement)
 }
 
