@@ -21,15 +21,19 @@ test('a folder has one owner at a time, in this process and in others, until it 
   writeFileSync(
     script,
     `import { lockFolder } from ${JSON.stringify(source)}
-     lockFolder(${JSON.stringify(folder)})
+     globalThis.lock = lockFolder(${JSON.stringify(folder)}) // what nobody holds is collected
      process.send('locked')
      process.on('message', () => {})`,
   )
   const owner = fork(script, [], { stdio: 'inherit' })
-  equal((await once(owner, 'message'))[0], 'locked')
-  throws(() => lockFolder(folder), inUse)
-  owner.kill('SIGKILL')
-  await once(owner, 'exit')
+  const ended = once(owner, 'exit')
+  try {
+    equal((await once(owner, 'message'))[0], 'locked')
+    throws(() => lockFolder(folder), inUse)
+  } finally {
+    owner.kill('SIGKILL')
+  }
+  await ended
   lockFolder(folder).release()
   rmSync(folder, { recursive: true })
 })
