@@ -1,12 +1,12 @@
 /**
- * The short form of the equivalence test, with seeds that follow from the commit, and proof that
+ * The short form of the equivalence test, with the seeds of CI, and proof that
  * it notices what it is there to notice.
  */
 import { deepEqual, equal, fail, ok, throws } from 'node:assert/strict'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import test from 'node:test'
-import { commitSeed } from '../../base/seed-fixture.ts'
+import { CI_SEED } from '../../base/seed-fixture.ts'
 import { folderOf } from '../store-fixture.ts'
 import { describeFailure, errorOf, runStatements } from './campaign.ts'
 import { Coverage } from './features.ts'
@@ -18,10 +18,10 @@ const STATEMENTS = 50_000
 
 test('random applications: leader and followers are as plain SQLite, and every feature is reached', (t) => {
   const coverage = new Coverage()
-  const failure = runStatements(commitSeed(), STATEMENTS, coverage)
+  const failure = runStatements(CI_SEED, STATEMENTS, coverage)
   if (failure !== null) fail(describeFailure(failure))
   ok(coverage.statements >= STATEMENTS)
-  t.diagnostic(`${coverage.statements} statements from seed ${commitSeed()}`)
+  t.diagnostic(`${coverage.statements} statements from seed ${CI_SEED}`)
   deepEqual(coverage.missing(), [])
   const early = [...coverage.unclear.values()].reduce((sum, n) => sum + n, 0)
   ok(early * 4 < coverage.seeds, `${early} of ${coverage.seeds} scripts ended early`)

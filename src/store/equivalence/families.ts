@@ -6,6 +6,8 @@ import type { Draft } from './draft.ts'
 import type { Feature } from './features.ts'
 import type { Sql, Verb } from './script.ts'
 
+/** ROLLBACK comes in two programs: it is drawn more often. */
+const RAISES = ['ignore', 'abort', 'fail', 'rollback', 'rollback', 'rollback'] as const
 const ACTIONS = ['cascade', 'set null', 'set default', 'restrict', 'no action'] as const
 
 function plain(sql: string, verb: Verb = 'other', ...features: Feature[]): Sql {
@@ -45,9 +47,7 @@ export function kin(draft: Draft): readonly Sql[] {
 export function watched(draft: Draft): readonly Sql[] {
   const verb = draft.pick(['insert', 'update', 'delete'] as const)
   const when = draft.pick(['before', 'after'] as const)
-  const raise = draft.percent(40)
-    ? draft.pick(['ignore', 'abort', 'fail', 'rollback'] as const)
-    : null
+  const raise = draft.percent(40) ? draft.pick(RAISES) : null
   const row = verb === 'delete' ? 'old' : 'new'
   const name = `watched_${when}_${verb}${raise === null ? '' : `_${raise}`}`
   const end = raise === 'ignore' ? '' : ", 'as the trigger says'"

@@ -245,11 +245,11 @@ export function createTrigger(draft: Draft): Sql | null {
   )
 }
 
-function triggerBody(draft: Draft, value: string, target: TableView): string {
+function triggerBody(draft: Draft, given: string, target: TableView): string {
   const columns = settable(target)
-  const column = draft.pick(
-    columns.filter(({ rowid, strict }) => !rowid && !strict).concat(columns[0] ?? []),
-  )
+  const free = columns.filter(({ rowid, strict }) => !rowid && !strict)
+  const column = draft.pick(free.length > 0 ? free : columns)
+  const value = free.length > 0 ? given : draft.literal(column.affinity)
   const name = ident(column.name)
   const table = ident(target.name)
   const kind = draft.int(1, 9)
