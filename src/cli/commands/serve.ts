@@ -97,7 +97,9 @@ async function serve(options: ServeOptions): Promise<void> {
     import('../../host/start-node.ts'),
     import('pino'),
   ])
-  const log = pino({ level: options.logLevel, base: { node: options.name } })
+  // Written at once: a process that ends itself by a signal has no later.
+  const lines = pino.destination({ fd: process.stdout.fd, sync: true })
+  const log = pino({ level: options.logLevel, base: { node: options.name } }, lines)
   const stop = stopSignal()
   log.info({ file: options.file, listen: options.listen }, 'node.starting')
   const tell = ({ name, level, facts }: NodeEvent): void => log[level](facts, name)
