@@ -1,0 +1,45 @@
+/**
+ * Frontiers, told and heard. A peer is told ours when it gave us entries, and again and again,
+ * slowly, until it says that it knows: so what was lost comes to light, and a cluster at rest is
+ * silent.
+ */
+import { covers, join } from '../frontier.ts'
+import type { Peer } from './peer.ts'
+import { mayBeLevel } from './push.ts'
+import type { State } from './state.ts'
+import type { ExchangeMessage } from './types.ts'
+
+type Digest = Extract<ExchangeMessage, { readonly kind: 'digest' }>
+
+export function onDigest(s: State, peer: Peer, { held, seen, links, answer }: Digest): void {
+  peer.links = new Set(links)
+  s.heard(peer, held)
+  peer.seen = join(peer.seen, seen)
+  mayBeLevel(s, peer)
+  if (answer) tell(s, peer, false)
+}
+
+export function tell(s: State, peer: Peer, answer: boolean): void {
+  peer.owesAck = false
+  s.out.send(peer.id, {
+    kind: 'digest',
+    held: s.rules.tells(s.held, s.handed),
+    seen: peer.known,
+    links: [...s.peers.keys()],
+    answer,
+  })
+}
+
+/** What peers gave us has become durable. */
+export function acknowledge(s: State): void {
+  for (const peer of s.peers.values()) if (peer.owesAck) tell(s, peer, false)
+}
+
+export function tickDigests(s: State): void {
+  for (const peer of s.peers.values()) {
+    const isTold = covers(peer.seen, s.held)
+    if (!isTold && s.nowMs < peer.digestAtMs) continue
+    if (!isTold) tell(s, peer, true)
+    peer.digestAtMs = s.nowMs + s.options.digestMs
+  }
+}

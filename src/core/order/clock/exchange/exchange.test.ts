@@ -1,0 +1,249 @@
+/** Stories of the exchange, one for each promise, in worlds that are small enough to follow. */
+import { deepEqual, equal, ok, throws } from 'node:assert/strict'
+import { test } from 'node:test'
+import { covers } from '../frontier.ts'
+import type { Rules } from './rules.ts'
+import { graphOf } from './test-graphs.ts'
+import { TestWorld, type WorldOptions } from './test-world.ts'
+
+function world(names: string, shape: string, more: Partial<WorldOptions> = {}): TestWorld {
+  const list = [...names]
+  const made = new TestWorld({ names: list, edges: graphOf(shape, list), ...more })
+  made.settle()
+  return made
+}
+
+const held = (w: TestWorld, name: string) => Object.fromEntries(w.group(name).exchange.held)
+
+test('a new entry is one hop away, and reaches each peer once', () => {
+  const w = world('abcde', 'mesh')
+  const before = w.entriesSent
+  w.write('a')
+  w.settle()
+  for (const name of 'abcde') deepEqual(held(w, name), { a: 1 })
+  equal(w.entriesSent - before, 4)
+})
+
+test('in a chain everyone hands on, without a round trip', () => {
+  const w = world('abcd', 'chain')
+  const before = w.messagesSent
+  w.write('a')
+  w.settle()
+  deepEqual(held(w, 'd'), { a: 1 })
+  equal(w.entriesSent, 3)
+  // Each hop is the entry and its acknowledgement.
+  equal(w.messagesSent - before, 6)
+})
+
+test('after a write others answer once, it becomes final, and nothing more is sent', () => {
+  for (const shape of ['mesh', 'chain', 'ring', 'star']) {
+    const w = world('abcd', shape)
+    const entry = w.write('a')
+    w.run(2_000)
+    for (const name of 'abcd') {
+      ok(w.group(name).exchange.stable >= (entry?.time ?? Number.POSITIVE_INFINITY))
+      deepEqual(held(w, name), { a: 1, b: 1, c: 1, d: 1 })
+      ok(covers(w.group(name).exchange.heldByAll, new Map([['a', 1]])))
+    }
+    const { messagesSent } = w
+    w.run(5_000)
+    equal(w.messagesSent, messagesSent, shape)
+  }
+})
+
+test('whoever was away asks one peer for all of it', () => {
+  const w = world('abc', 'mesh')
+  for (const other of ['a', 'b']) w.cut(other, 'c')
+  for (let i = 0; i < 300; i += 1) {
+    w.write(i % 3 === 0 ? 'b' : 'a')
+    w.settle()
+  }
+  const before = w.entriesSent
+  w.cuts.clear()
+  w.relink('c')
+  w.run(1_000)
+  deepEqual(w.group('c').exchange.held.get('a'), 200)
+  // The last may be pushed while they are asked for (LEVEL_ENTRIES_MAX).
+  ok(w.entriesSent - before <= 300 + 64, `${w.entriesSent - before} entries for 300`)
+})
+
+test('levels: copies, final, a frontier of elsewhere, and a read that consults others', () => {
+  const w = world('abc', 'mesh')
+  w.write('a', 'now')
+  const three = w.wait('a', { kind: 'copies', sequence: 1, copies: 3 })
+  w.settle()
+  ok(!w.group('a').asked.has(three))
+  const time = w.made.get('a:1')?.time ?? 0
+  const final = w.wait('a', { kind: 'stable', time })
+  ok(w.group('a').asked.has(final))
+  w.run(100)
+  ok(!w.group('a').asked.has(final))
+
+  w.cut('a', 'c')
+  w.write('a')
+  w.store('a')
+  const session = w.wait('c', { kind: 'applied', frontier: new Map([['a', 2]]) })
+  const read = w.wait('c', { kind: 'read', consulted: 2 })
+  ok(w.group('c').asked.has(session))
+  w.run(300)
+  ok(!w.group('c').asked.has(session) && !w.group('c').asked.has(read))
+})
+
+test('a clock far ahead: kept, handed on, not applied before its time, and an alarm', () => {
+  const w = world('abc', 'chain', { skewMs: { a: 5_000 } })
+  w.write('a')
+  w.run(100)
+  const { exchange } = w.group('c')
+  equal(exchange.held.get('a'), 1)
+  equal(exchange.applied.get('a'), undefined)
+  deepEqual(w.group('c').alarms, ['ahead a'])
+  // What knows nothing of it is not held up.
+  w.write('b')
+  w.run(100)
+  equal(exchange.applied.get('b'), 1)
+  w.run(5_000)
+  // Its answer to the entry of b came meanwhile.
+  equal(exchange.applied.get('a'), 2)
+  deepEqual(w.group('c').alarms, ['ahead a', 'no ahead a'])
+})
+
+test('a silent origin holds stability back, is named, and no more once it is removed', () => {
+  const w = world('abc', 'mesh')
+  w.write('c')
+  w.run(1_000)
+  w.crash('c')
+  w.relink('c')
+  const entry = w.write('a')
+  w.run(4_000)
+  ok(w.group('a').exchange.stable < (entry?.time ?? 0))
+  deepEqual(w.group('a').alarms, ['silent c'])
+  const change = (standing: Parameters<TestWorld['change']>[1]) => {
+    w.change('c', standing)
+    for (const name of 'ab') w.catchUpMembers(name)
+    w.run(1_000)
+  }
+  change({ kind: 'frozen' })
+  change({ kind: 'removed', last: w.group('a').exchange.held.get('c') ?? 0 })
+  ok(w.group('a').exchange.stable >= (entry?.time ?? Number.POSITIVE_INFINITY))
+  deepEqual(w.group('a').alarms, ['silent c', 'no silent c'])
+})
+
+test('what a removed origin had not shipped is refused, and can be made anew', () => {
+  const w = world('abc', 'mesh')
+  w.write('c')
+  w.run(500)
+  for (const other of ['a', 'b']) w.cut(other, 'c')
+  w.write('c')
+  w.settle()
+  const last = w.group('a').exchange.held.get('c') ?? 0
+  w.change('c', { kind: 'frozen' })
+  w.change('c', { kind: 'removed', last })
+  for (const name of 'ab') w.catchUpMembers(name)
+  w.cuts.clear()
+  w.relink('c')
+  w.run(500)
+  equal(w.group('a').exchange.held.get('c'), last)
+  w.catchUpMembers('c')
+  const unshipped = w.group('c').exchange.unshipped
+  deepEqual(unshipped, { origin: 'c', first: last + 1, last: w.group('c').disk.held.get('c') })
+  ok(!w.group('c').exchange.mayWrite)
+})
+
+test('a new member writes once every writer is known to know of it', () => {
+  const w = world('ab', 'mesh')
+  w.write('a')
+  w.run(1_000)
+  w.change('n', { kind: 'writes', since: 1 })
+  w.add('n', -400)
+  for (const other of 'ab') w.edges.add(`${other}-n`)
+  w.relink('n')
+  w.catchUpMembers('a')
+  w.run(1_000)
+  ok(!w.group('n').exchange.mayWrite)
+  w.catchUpMembers('b')
+  w.run(1_000)
+  ok(w.group('n').exchange.mayWrite)
+  const entry = w.write('n')
+  w.run(1_000)
+  ok(w.group('a').exchange.stable >= (entry?.time ?? Number.POSITIVE_INFINITY))
+})
+
+/** A new member, cut off, has written; a follower has heard of what the others do, not of it. */
+function joinBehindTheBack(broken: Partial<Rules>): TestWorld {
+  const w = world('ab', 'mesh', { broken })
+  for (const name of ['x', 'n']) {
+    if (name === 'n') w.change('n', { kind: 'writes', since: 1 })
+    w.add(name, 0)
+    for (const other of 'ab') w.link(name, other)
+    w.relink(name)
+  }
+  for (const name of 'ab') w.catchUpMembers(name)
+  w.run(1_000)
+  for (const other of 'ab') w.cut(other, 'n')
+  w.write('n')
+  w.store('n')
+  for (const name of 'ab') w.write(name)
+  w.run(1_000)
+  return w
+}
+
+test('whoever has not heard of a new member takes nothing of those who have', () => {
+  const w = joinBehindTheBack({})
+  const entry = w.made.get('n:1')
+  ok(entry !== undefined && w.group('x').exchange.stable < entry.time)
+  w.cuts.clear()
+  w.relink('n')
+  w.catchUpMembers('x')
+  w.run(1_000)
+  ok(w.group('x').exchange.stable >= entry.time)
+  throws(() => joinBehindTheBack({ mayTake: () => true }), /W8/)
+})
+
+test('a log that begins too late: a snapshot, from a peer that has everything held here', () => {
+  const w = world('abc', 'mesh')
+  for (const other of ['a', 'b']) w.cut(other, 'c')
+  for (let i = 0; i < 50; i += 1) w.write('a')
+  w.write('c')
+  w.run(1_000)
+  for (const name of 'ab') w.compact(name, 'c')
+  w.cuts.clear()
+  w.relink('c')
+  w.run(2_000)
+  for (const name of 'abc')
+    equal(w.group(name).exchange.held.get('a'), w.group('a').disk.held.get('a'))
+  equal(w.group('a').exchange.held.get('c'), w.group('c').disk.held.get('c'))
+  ok(w.group('c').disk.base.get('a') === 50)
+})
+
+test('an old copy of a file is found out, and may not write', () => {
+  const w = world('ab', 'mesh')
+  w.write('a')
+  w.settle()
+  const old = { ...w.group('a').disk, log: [], held: new Map(), applied: new Map() }
+  w.crash('a')
+  Object.assign(w.group('a').disk, { ...old, latest: new Map(), wanted: new Map() })
+  w.restart('a')
+  w.run(50)
+  ok(!w.group('a').exchange.mayWrite)
+  deepEqual(w.group('a').alarms, ['forked a'])
+})
+
+test('what nobody gives is an alarm', () => {
+  const w = world('abc', 'chain')
+  w.write('a', 'soon')
+  w.store('a')
+  const first = w.packets.splice(0)
+  ok(first.length > 0)
+  w.cut('a', 'b')
+  const entry = w.made.get('a:1')
+  ok(entry)
+  const later = { ...entry, sequence: 2, time: entry.time + 1 }
+  const message = { kind: 'entries', request: null, held: new Map(), entries: [later] } as const
+  w.step('b', { kind: 'message', from: 'c', message })
+  w.run(3_000)
+  deepEqual(w.group('b').alarms, ['gap a'])
+  w.cuts.clear()
+  w.relink('a')
+  w.run(1_000)
+  ok(w.group('b').alarms.includes('no gap a'))
+})

@@ -1,0 +1,177 @@
+/**
+ * Asking for what is missing. What one peer asks of another comes in the order of the other's log,
+ * which is causal; so as much as possible is asked of one peer, and each origin's entries of one
+ * peer at a time. Silence or an answer without use makes it another's turn. What is in nobody's
+ * log any more needs a snapshot.
+ */
+import { covers, holds, join, type Range } from '../frontier.ts'
+import type { Origin } from '../stamp.ts'
+import { arrive } from './intake.ts'
+import { canServe, failed, type Peer } from './peer.ts'
+import { mayBeLevel } from './push.ts'
+import type { State } from './state.ts'
+import type { ExchangeMessage } from './types.ts'
+
+export function onEntries(
+  s: State,
+  peer: Peer,
+  { request, held, entries }: Extract<ExchangeMessage, { readonly kind: 'entries' }>,
+): void {
+  s.heard(peer, held)
+  mayBeLevel(s, peer)
+  if (entries.length > 0) peer.owesAck = true
+  const progress = arrive(s, peer.id, entries)
+  const { ask } = peer
+  if (ask === null || ask.request !== request) return
+  if (!progress && s.unheld.length === 0) {
+    failed(peer, s.nowMs, s.options.askTimeoutMs)
+    return
+  }
+  peer.ask = null
+  // It may be the store here that has no room yet, which is not the peer's fault.
+  if (!progress) peer.pausedUntilMs = s.nowMs + s.options.askDelayMs
+  peer.failures = Math.max(0, peer.failures - 1)
+  askAtOnce(s, ask.ranges)
+}
+
+export function onGone(
+  s: State,
+  peer: Peer,
+  { request, base }: Extract<ExchangeMessage, { readonly kind: 'gone' }>,
+): void {
+  const { ask } = peer
+  if (ask === null || ask.request !== request) return
+  peer.base = join(peer.base, base)
+  if (ask.ranges.some((range) => !canServe(peer, range))) peer.ask = null
+  else failed(peer, s.nowMs, s.options.askTimeoutMs)
+  askAtOnce(s, ask.ranges)
+}
+
+/** Gives up what was not answered in time; another peer is asked at once. */
+export function tickAsks(s: State): void {
+  for (const peer of s.peers.values()) {
+    if (peer.ask === null || s.nowMs < peer.ask.deadlineMs) continue
+    askAtOnce(s, peer.ask.ranges)
+    failed(peer, s.nowMs, s.options.askTimeoutMs)
+  }
+}
+
+/** These need not be given time to come by themselves. */
+export function askAtOnce(s: State, ranges: readonly Range[]): void {
+  for (const { origin } of ranges) {
+    s.lacks.set(origin, { sinceMs: s.nowMs, ...s.lacks.get(origin), dueMs: s.nowMs })
+  }
+}
+
+/** Asks for everything that is due. */
+export function pull(s: State): void {
+  if (s.reseed?.from != null) return
+  const lacking = rangesLacking(s)
+  if (reseedIfNeeded(s, lacking)) return
+  const { storeBytesMax, storeEntriesMax } = s.options
+  if (s.unheldBytes >= storeBytesMax || s.unheld.length >= storeEntriesMax) return
+  const underWay = new Set(
+    [...s.peers.values()].flatMap(({ ask }) => ask?.ranges.map(({ origin }) => origin) ?? []),
+  )
+  let due = lacking.filter(({ origin }) => {
+    return !underWay.has(origin) && s.nowMs >= (s.lacks.get(origin)?.dueMs ?? 0)
+  })
+  while (due.length > 0) {
+    const peer = bestFor(s, due)
+    if (peer === null) return
+    ask(
+      s,
+      peer,
+      due.filter((range) => canServe(peer, range)),
+    )
+    due = due.filter((range) => !canServe(peer, range))
+  }
+}
+
+/** What linked peers hold and we don't, by origin: the first piece of each that is not buffered. */
+function rangesLacking(s: State): readonly Range[] {
+  const lacking: Range[] = []
+  for (const origin of s.members.origins.keys()) {
+    const handed = s.handed.get(origin) ?? 0
+    const last = Math.min(highestKnown(s, origin), s.limit(origin))
+    if (origin === s.self || last <= handed) {
+      s.lacks.delete(origin)
+      continue
+    }
+    if (!s.lacks.has(origin)) {
+      const dueMs = s.nowMs + s.options.askDelayMs
+      s.lacks.set(origin, { sinceMs: s.nowMs, dueMs })
+    }
+    const gap = s.buffer.gap(origin, handed + 1, last)
+    if (gap !== null) lacking.push({ origin, ...gap })
+  }
+  return lacking
+}
+
+export function highestKnown(s: State, origin: Origin): number {
+  return [...s.peers.values()].reduce((max, { known }) => Math.max(max, known.get(origin) ?? 0), 0)
+}
+
+/** Of those that are free: who can give most, has failed least, and comes first by name. */
+function bestFor(s: State, due: readonly Range[]): Peer | null {
+  let best: { readonly peer: Peer; readonly serves: number } | null = null
+  for (const peer of [...s.peers.values()].sort((a, b) => (a.id < b.id ? -1 : 1))) {
+    if (peer.ask !== null || s.nowMs < peer.pausedUntilMs) continue
+    const serves = due.filter((range) => canServe(peer, range)).length
+    if (serves === 0) continue
+    const isBetter =
+      best === null ||
+      peer.failures < best.peer.failures ||
+      (peer.failures === best.peer.failures && serves > best.serves)
+    if (isBetter) best = { peer, serves }
+  }
+  return best?.peer ?? null
+}
+
+function ask(s: State, peer: Peer, wanted: readonly Range[]): void {
+  const { askBytesMax, askEntriesMax, askTimeoutMs, storeBytesMax, storeEntriesMax } = s.options
+  const ranges = wanted.map((range) => {
+    return { ...range, last: Math.min(range.last, peer.known.get(range.origin) ?? 0) }
+  })
+  const request = s.nextRequest
+  s.nextRequest += 1
+  // Who has failed may just be slow.
+  peer.ask = { request, ranges, deadlineMs: s.nowMs + askTimeoutMs * (1 + peer.failures) }
+  // No more than the store has room for: the rest would come for nothing.
+  const limits = {
+    bytesMax: Math.min(askBytesMax, storeBytesMax - s.unheldBytes),
+    entriesMax: Math.min(askEntriesMax, storeEntriesMax - s.unheld.length),
+  }
+  s.out.send(peer.id, { kind: 'ask', request, ranges, ...limits })
+}
+
+/**
+ * Orders a snapshot if every linked peer that holds something we lack has dropped it from its log.
+ * A snapshot takes the place of everything, so its giver must first have all that is held here;
+ * until then nothing new is taken or made.
+ */
+function reseedIfNeeded(s: State, lacking: readonly Range[]): boolean {
+  const isGone = (range: Range): boolean => {
+    const holders = [...s.peers.values()].filter(({ known }) => {
+      return holds(known, range.origin, range.first)
+    })
+    return holders.length > 0 && holders.every((peer) => !canServe(peer, range))
+  }
+  const gone = lacking.filter(isGone)
+  if (gone.length === 0) {
+    s.reseed = null
+    return false
+  }
+  s.reseed = { from: null }
+  for (const peer of s.peers.values()) {
+    if (s.nowMs < peer.pausedUntilMs || s.unheld.length > 0) continue
+    if (!gone.some(({ origin, first }) => holds(peer.known, origin, first))) continue
+    // What others may not take of it any more would come along.
+    if ((s.standing(peer.id)?.kind ?? 'writes') !== 'writes') continue
+    if (!covers(peer.known, s.held)) continue
+    s.reseed = { from: peer.id }
+    s.out.snapshotFrom(peer.id)
+    return true
+  }
+  return true
+}

@@ -1,0 +1,260 @@
+/** The state that the parts of the exchange share, and the questions that several of them ask. */
+import { assert } from '../../../../base/assert.ts'
+import { covers, extend, type Frontier, holds, join, NOTHING } from '../frontier.ts'
+import { type Mark, stableTime } from '../stability.ts'
+import { admit, type ClockTime, type Origin } from '../stamp.ts'
+import { CausalBuffer } from './buffer.ts'
+import { Outbox } from './outbox.ts'
+import { land, type Peer } from './peer.ts'
+import type { Rules } from './rules.ts'
+import type {
+  Alarm,
+  Clock,
+  EntryHead,
+  ExchangeMembers,
+  ExchangeOptions,
+  ExchangeState,
+  Standing,
+  Wait,
+} from './types.ts'
+import { type Recent, Window } from './window.ts'
+
+/** Something that a linked peer holds and we don't. */
+export interface Lack {
+  readonly sinceMs: number
+  /** When it is asked for; before that it may come by itself. */
+  readonly dueMs: number
+}
+
+export interface Waiting {
+  readonly wait: Wait
+  /** Read: what each consulted member held, this one among them. */
+  readonly consulted: Map<Origin, Frontier>
+}
+
+export class State {
+  readonly self: Origin
+  readonly options: ExchangeOptions
+  readonly rules: Rules
+  readonly out = new Outbox()
+  members: ExchangeMembers
+  nowMs: number
+  wallMs: number
+
+  // Frontiers: applied <= released <= handed, and applied <= held <= handed
+  /** Given to the store. */
+  handed: Frontier = NOTHING
+  /** Durable in the log. */
+  held: Frontier = NOTHING
+  /** Given to the store to be merged into the data. */
+  released: Frontier = NOTHING
+  /** In the data. */
+  applied: Frontier = NOTHING
+  /** No longer in the log. */
+  base: Frontier = NOTHING
+
+  /** The last entry held of each origin, which is its promise. */
+  latest = new Map<Origin, EntryHead>()
+  /** The time of the last entry handed over of each origin. */
+  handedTime = new Map<Origin, ClockTime>()
+  /** The last entry applied of each origin that asks for an answer. */
+  wanted = new Map<Origin, Mark & { readonly now: boolean }>()
+  /** The highest epoch of an entry in the data, by origin. */
+  epochs = new Map<Origin, number>()
+  /** What each origin is known to hold durably. */
+  readonly evidence = new Map<Origin, Frontier>()
+  stable: ClockTime = 0
+
+  /** Handed over, not durable; in that order. */
+  unheld: Recent[] = []
+  unheldBytes = 0
+  /** Handed over, not in the data. */
+  unapplied: EntryHead[] = []
+  /** Of these, the ones whose time has not come. */
+  kept: EntryHead[] = []
+
+  readonly peers = new Map<Origin, Peer>()
+  readonly buffer: CausalBuffer
+  readonly window: Window
+  readonly lacks = new Map<Origin, Lack>()
+  nextRequest = 1
+  /** Nothing can be had from logs any more; `from` once somebody is asked for a snapshot. */
+  reseed: { readonly from: Origin | null } | null = null
+
+  /** Since when others wait for an entry of ours; null: nobody does. */
+  markOwedMs: number | null = null
+  /** When the last was ordered and has not come. */
+  markAskedMs: number | null = null
+
+  readonly waits = new Map<number, Waiting>()
+  readonly broken = new Set<Origin>()
+  forked = false
+  readonly alarms = new Map<string, Alarm>()
+  /** Since when an alarm's condition holds. */
+  readonly suspicions = new Map<string, number>()
+
+  constructor(
+    options: ExchangeOptions,
+    clock: Clock,
+    members: ExchangeMembers,
+    state: ExchangeState,
+    rules: Rules,
+  ) {
+    this.self = options.self
+    this.options = options
+    this.rules = rules
+    this.nowMs = clock.nowMs
+    this.wallMs = clock.wallMs
+    this.members = members
+    this.buffer = new CausalBuffer(options.bufferBytesMax, options.bufferEntriesMax)
+    this.window = new Window(options.windowEntriesMax)
+    this.load(state)
+  }
+
+  /** Begins from what is durable; what was on its way is forgotten. */
+  load({ held, applied, base, latest, wanted, unapplied, stable }: ExchangeState): void {
+    assert(covers(held, applied), () => 'the state says that more is applied than held')
+    this.held = held
+    this.handed = held
+    this.applied = applied
+    this.released = applied
+    this.base = base
+    this.latest = new Map(latest.map((head) => [head.origin, head]))
+    this.handedTime = new Map(latest.map(({ origin, time }) => [origin, time]))
+    this.wanted = new Map([...wanted].map(([origin, mark]) => [origin, { ...mark, now: false }]))
+    const inData = latest.filter(({ origin, sequence }) => holds(applied, origin, sequence))
+    this.epochs = new Map(inData.map(({ origin, epoch }) => [origin, epoch]))
+    for (const head of latest) this.learnFrom(head)
+    this.stable = Math.max(this.stable, stable)
+    this.unheld = []
+    this.unheldBytes = 0
+    this.unapplied = [...unapplied]
+    this.kept = [...unapplied]
+    this.buffer.clear()
+    this.window.clear()
+    this.lacks.clear()
+  }
+
+  standing(origin: Origin): Standing | null {
+    return this.members.origins.get(origin) ?? null
+  }
+
+  /** The last entry of an origin that may be taken. */
+  limit(origin: Origin): number {
+    const handed = this.handed.get(origin) ?? 0
+    return this.broken.has(origin) ? handed : this.rules.limit(this.standing(origin), handed)
+  }
+
+  /**
+   * Members whose copies count. Not those on their way out: what they hold may go with them, and
+   * once all others know that, their last entry can be agreed on.
+   */
+  get active(): readonly Origin[] {
+    return [...this.members.origins].filter(([, { kind }]) => kind === 'writes').map(([id]) => id)
+  }
+
+  get isAnyFrozen(): boolean {
+    return [...this.members.origins.values()].some(({ kind }) => kind === 'frozen')
+  }
+
+  /** Whose promises stability needs: also the removed, until all that counts of them is here. */
+  get promising(): readonly Origin[] {
+    const all = [...this.members.origins]
+    return all
+      .filter(([id, is]) => this.rules.promises(is, this.held.get(id) ?? 0))
+      .map(([id]) => id)
+  }
+
+  /** Everyone who writes is known to know that we joined, so nothing of ours comes too early. */
+  get joined(): boolean {
+    const standing = this.standing(this.self)
+    if (standing?.kind !== 'writes') return false
+    for (const [origin, { kind }] of this.members.origins) {
+      if (origin === this.self || kind === 'removed') continue
+      const epoch = this.epochs.get(origin) ?? this.epochOf(origin)
+      if (!this.rules.knowsUs(epoch, standing.since)) return false
+    }
+    return true
+  }
+
+  /** An origin that has never written knows what made it a member. */
+  epochOf(origin: Origin): number {
+    const standing = this.standing(origin)
+    return standing?.kind === 'writes' ? standing.since : 0
+  }
+
+  get mayWrite(): boolean {
+    return this.joined && !this.forked && this.reseed === null
+  }
+
+  /**
+   * Whether an entry may be merged now: its time has come, and all it depends on goes before it.
+   */
+  ripe({ origin, sequence, time, dependencies }: EntryHead): boolean {
+    if (!holds(this.released, origin, sequence - 1)) return false
+    if (!covers(this.released, dependencies)) return false
+    return admit(time, this.wallMs, this.options.driftMaxMs).kind === 'now'
+  }
+
+  accepts({ held, applied }: Pick<ExchangeState, 'held' | 'applied'>): boolean {
+    if (!covers(held, this.held) || !covers(applied, this.applied)) return false
+    for (const [origin, sequence] of held) if (sequence > this.limit(origin)) return false
+    return true
+  }
+
+  /** An entry tells what its writer held. */
+  learnFrom({ origin, sequence, dependencies }: EntryHead): void {
+    this.learn(origin, new Map(dependencies).set(origin, sequence))
+  }
+
+  learn(origin: Origin, frontier: Frontier): void {
+    this.evidence.set(origin, join(this.evidence.get(origin) ?? NOTHING, frontier))
+  }
+
+  /** A linked peer told what it holds. */
+  heard(peer: Peer, held: Frontier): void {
+    const ours = held.get(this.self) ?? 0
+    // Ours is durable before it leaves, so nobody can hold more: this file is an older copy.
+    if (ours > (this.held.get(this.self) ?? 0)) this.forked = true
+    peer.known = join(peer.known, held)
+    this.learn(peer.id, held)
+    land(peer)
+  }
+
+  /** What the promises here make final, below anything that still waits for its time. */
+  finalTime(): ClockTime {
+    const promising = this.promising
+    if (promising.length === 0) return this.stable
+    const marks = new Map<Origin, Mark>(this.latest)
+    return this.rules.final(stableTime(promising, marks, this.held), this.unapplied)
+  }
+
+  /** How many members hold an entry of ours durably. */
+  copies(sequence: number): number {
+    const has = (id: Origin): boolean => {
+      return holds(
+        id === this.self ? this.held : (this.evidence.get(id) ?? NOTHING),
+        this.self,
+        sequence,
+      )
+    }
+    return this.active.filter(has).length
+  }
+
+  /** Notes that an entry is in the data. */
+  noteApplied({ origin, sequence, time, epoch, answer }: EntryHead): void {
+    this.applied = extend(this.applied, origin, sequence)
+    // Read from the data, not the log: our first stamp must be later than what told us.
+    this.epochs.set(origin, epoch)
+    if (answer !== 'none') this.wanted.set(origin, { sequence, time, now: answer === 'now' })
+  }
+
+  /** Notes that an entry is durable here. */
+  noteHeld(recent: Recent): void {
+    const { head } = recent
+    this.held = extend(this.held, head.origin, head.sequence)
+    this.latest.set(head.origin, head)
+    this.learnFrom(head)
+    this.window.add(recent)
+  }
+}
