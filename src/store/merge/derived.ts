@@ -1,0 +1,230 @@
+/**
+ * FTS5 and R*Tree tables among several origins. Their shadow rows are made by each replica for itself
+ * and do not travel: two of them never go together. What triggers keep in step with ordinary rows
+ * is kept in step here as well: after rows have been put in place, those triggers are fired for the
+ * rows that are different from before, and for nothing else.
+ */
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import { present } from '../../base/assert.ts'
+import { QuorateError } from '../../base/errors.ts'
+import { readExactly, withoutTables } from '../../model/changeset.ts'
+import { keyword, type Token, tokenize } from '../../model/sql-tokens.ts'
+import { binding } from '../exact-rows.ts'
+import { quote } from '../quote.ts'
+import { type Catalog, columnSql, type MergeTable } from './catalog.ts'
+import { pick, type Row, TableRows } from './table-rows.ts'
+
+/** A trigger that writes virtual tables only. */
+interface IndexTrigger {
+  readonly name: string
+  readonly table: string
+  /** DELETE, INSERT, UPDATE or UPDATE OF columns, as SQL. */
+  readonly event: string
+  /** WHEN and the body, as SQL. */
+  readonly rest: string
+}
+
+export class Derived {
+  readonly #db: DatabaseSync
+  readonly #shadows: ReadonlySet<string>
+  readonly #sources: readonly Source[]
+
+  /** Throws NOT_ADOPTABLE if something derived could not be kept in step. */
+  constructor(db: DatabaseSync, catalog: Catalog) {
+    this.#db = db
+    const names = (type: string) =>
+      db
+        .prepare(`select name from pragma_table_list where schema = 'main' and type = ?`)
+        .all(type)
+        .map(({ name }) => String(name))
+    this.#shadows = new Set(names('shadow'))
+    const owners = names('virtual').filter((name) => this.#hasShadow(name))
+    const triggers = owners.length === 0 ? [] : readTriggers(db, new Set(owners.map(lower)))
+    for (const name of owners) {
+      if (triggers.some(({ writes }) => writes.has(lower(name)))) continue
+      const detail = `Table ${name} is virtual and no trigger fills it, so what several origins write into it can't be merged.`
+      throw new QuorateError('NOT_ADOPTABLE', detail)
+    }
+    const byTable = Map.groupBy(triggers, ({ table }) => lower(table))
+    this.#sources = [...byTable].flatMap(([name, some]) => {
+      const table = catalog.get(name)
+      return table === undefined ? [] : [new Source(db, table, some)]
+    })
+  }
+
+  #hasShadow(name: string): boolean {
+    return [...this.#shadows].some((shadow) => lower(shadow).startsWith(`${lower(name)}_`))
+  }
+
+  /** A changeset without shadow rows. */
+  without(changes: Uint8Array): Uint8Array {
+    return this.#shadows.size === 0 ? changes : withoutTables(changes, this.#shadows)
+  }
+
+  /** Does work that changes rows, and brings into step what is derived from them. */
+  follow<T>(work: () => T): T {
+    if (this.#sources.length === 0) return work()
+    const sessions = this.#sources.map(({ table }) => this.#db.createSession({ table: table.name }))
+    try {
+      const result = work()
+      for (const [i, source] of this.#sources.entries()) {
+        const session = present(sessions[i], () => `session ${i}`)
+        source.fire(session.changeset())
+      }
+      return result
+    } finally {
+      for (const session of sessions) session.close()
+    }
+  }
+}
+
+/**
+ * Fires a table's index triggers for changes that have happened already: the triggers stand on a
+ * TEMP view here, which has the row as it was.
+ */
+class Source {
+  readonly table: MergeTable
+  readonly #rows: TableRows
+  readonly #db: DatabaseSync
+  readonly #view: string
+  readonly #old: string
+  /** Columns of the view: the table's, and the rowid under its own name. */
+  readonly #columns: readonly string[]
+  readonly #statements = new Map<string, StatementSync>()
+
+  constructor(db: DatabaseSync, table: MergeTable, triggers: readonly IndexTrigger[]) {
+    this.#db = db
+    this.table = table
+    this.#rows = new TableRows(db)
+    this.#old = `temp.${quote(`_quorate_old_${table.name}`)}`
+    const view = quote(`_quorate_now_${table.name}`)
+    this.#view = `temp.${view}`
+    const hasRowid = isAlias(db, table) && !table.columns.some((name) => lower(name) === 'rowid')
+    for (const { name, rest } of triggers) {
+      if (hasRowid || ![...tokenize(rest)].some((token) => keyword(token) === 'ROWID')) continue
+      const detail = `Trigger ${name} uses the rowid of ${table.name}, which is not its INTEGER PRIMARY KEY, so it differs between replicas.`
+      throw new QuorateError('NOT_ADOPTABLE', detail)
+    }
+    this.#columns = [...table.columns.map(quote), ...(hasRowid ? ['rowid'] : [])]
+    db.exec(`drop view if exists ${this.#view}; drop table if exists ${this.#old};
+      create table ${this.#old} (${this.#columns.join(', ')});
+      create view ${this.#view} as select * from ${this.#old}`)
+    for (const [i, { event, rest }] of triggers.entries()) {
+      const name = quote(`_quorate_index_${table.name}_${i}`)
+      db.exec(`create trigger temp.${name} instead of ${event} on ${view} ${rest}`)
+    }
+  }
+
+  fire(changes: Uint8Array): void {
+    const all = [...readExactly(changes)]
+    // What goes makes room for what comes.
+    const order = { delete: 0, update: 1, insert: 2 }
+    for (const { op, before, after } of all.sort((a, b) => order[a.op] - order[b.op])) {
+      if (op === 'insert') {
+        const row = (after ?? []).map((value) => value ?? null)
+        this.#run(`insert into ${this.#view} (${this.#columns.join(', ')})`, this.#withRowid(row))
+        continue
+      }
+      const cells = present(before, () => 'a row before')
+      const now = op === 'update' ? this.#rows.find(this.table, pick(cells, this.table.key)) : null
+      const was = cells.map((value, i) => (value === undefined ? (now?.[i] ?? null) : value))
+      this.#run(`insert into ${this.#old}`, this.#withRowid(was))
+      if (op === 'delete') this.#db.exec(`delete from ${this.#view}`)
+      else
+        this.#update(
+          (after ?? []).flatMap((value, i) => (value === undefined ? [] : [i])),
+          now,
+        )
+      this.#db.exec(`delete from ${this.#old}`)
+    }
+  }
+
+  #update(columns: readonly number[], now: Row | null): void {
+    const bound = pick(now ?? [], columns).map(binding)
+    const sets = columns.map((column, i) => `${columnSql(this.table, column)} = ${bound[i]?.sql}`)
+    const sql = `update ${this.#view} set ${sets.join(', ')}`
+    this.#statement(sql).run(...bound.map(({ arg }) => arg))
+  }
+
+  #run(head: string, row: Row): void {
+    const bound = row.map(binding)
+    const sql = `${head} values (${bound.map(({ sql }) => sql).join(', ')})`
+    this.#statement(sql).run(...bound.map(({ arg }) => arg))
+  }
+
+  #withRowid(row: Row): Row {
+    const [key = -1] = this.table.key
+    return this.#columns.length > row.length ? [...row, row[key] ?? null] : row
+  }
+
+  #statement(sql: string): StatementSync {
+    const known = this.#statements.get(sql)
+    if (known !== undefined) return known
+    const made = this.#db.prepare(sql)
+    this.#statements.set(sql, made)
+    return made
+  }
+}
+
+/** Whether the rowid of a table is its key. */
+function isAlias(db: DatabaseSync, { name, key }: MergeTable): boolean {
+  const sql = `select 1 from pragma_index_list(?) where origin = 'pk'`
+  return key.length === 1 && db.prepare(sql).get(name) === undefined
+}
+
+/** The triggers that write virtual tables. */
+function readTriggers(
+  db: DatabaseSync,
+  virtual: ReadonlySet<string>,
+): readonly (IndexTrigger & { readonly writes: ReadonlySet<string> })[] {
+  const rows = db.prepare(
+    `select name, tbl_name, sql from main.sqlite_schema where type = 'trigger'`,
+  )
+  return rows.all().flatMap(({ name, tbl_name: table, sql }) => {
+    const text = String(sql)
+    const tokens = [...tokenize(text)]
+    const begin = tokens.findIndex((token) => keyword(token) === 'BEGIN')
+    const writes = new Set(writtenBy(tokens.slice(begin)))
+    const derived = [...writes].filter((each) => virtual.has(each))
+    if (derived.length === 0) return []
+    if (derived.length < writes.size) {
+      const detail = `Trigger ${name} writes virtual and ordinary tables; make two triggers of it.`
+      throw new QuorateError('NOT_ADOPTABLE', detail)
+    }
+    return [{ ...parts(text, tokens), name: String(name), table: String(table), writes }]
+  })
+}
+
+/** The names of the tables that a trigger's body writes, in lower case. */
+function writtenBy(body: readonly Token[]): readonly string[] {
+  return body.flatMap((token, i) => {
+    const before = keyword(body[i - 1])
+    const isTarget =
+      before === 'INTO' ||
+      (before === 'FROM' && keyword(body[i - 2]) === 'DELETE') ||
+      (before === 'UPDATE' && keyword(token) !== 'OR') ||
+      (keyword(body[i - 2]) === 'OR' && keyword(body[i - 3]) === 'UPDATE')
+    return isTarget ? [lower(nameIn(token))] : []
+  })
+}
+
+/** Event and rest of CREATE TRIGGER. */
+function parts(sql: string, tokens: readonly Token[]): Pick<IndexTrigger, 'event' | 'rest'> {
+  const events = ['DELETE', 'INSERT', 'UPDATE']
+  const event = tokens.findIndex((token) => events.includes(keyword(token)))
+  const on = tokens.findIndex((token, i) => i > event && keyword(token) === 'ON')
+  // ON table FOR EACH ROW
+  const qualified = tokens[on + 2]?.text === '.' ? 2 : 0
+  const after = on + 2 + qualified
+  const rest = keyword(tokens[after]) === 'FOR' ? after + 3 : after
+  const startOf = (i: number) => present(tokens[i], () => `token ${i} of a trigger`).start
+  return { event: sql.slice(startOf(event), startOf(on)), rest: sql.slice(startOf(rest)) }
+}
+
+function nameIn({ text }: Token): string {
+  return /^["'`[]/.test(text) ? text.slice(1, -1) : text
+}
+
+function lower(text: string): string {
+  return text.toLowerCase()
+}

@@ -1,0 +1,228 @@
+/** Where two transactions can meet, read off a transaction's changeset and the schema. */
+import type { Key } from '../../core/order/clock/key-set.ts'
+import type { Footprint } from '../../core/order/clock/placement.ts'
+import { readExactly } from '../../model/changeset.ts'
+import { type ExactValue, identical } from '../../model/exact-value.ts'
+import type { Catalog, MergeTable } from './catalog.ts'
+import { checkWidth, tableOf } from './catalog.ts'
+import { keyOf, type Seed, seedOf } from './key-hash.ts'
+import type { Cells, Row } from './table-rows.ts'
+
+/** A footprint, and what decides whether a transaction may be applied together with others. */
+export interface MergeFootprint extends Footprint {
+  /** Of `written`: values and rows that a constraint looks at. */
+  readonly guarded: readonly Key[]
+  /** Of `written`: keys that foreign keys may refer to from now on, and no longer. */
+  readonly added: readonly Key[]
+  readonly removed: readonly Key[]
+  /** A row went. */
+  readonly deletes: boolean
+  /** A foreign key of it has to be checked. */
+  readonly foreign: boolean
+  /** SQLite may take a row for unchanged that is not. */
+  readonly loose: boolean
+  /** What it needs can't be told from what it changes, so it is not applied with others. */
+  readonly alone: boolean
+}
+
+/** A row before and after; null: it was not there. An undefined cell did not change. */
+export interface RowImages {
+  readonly table: MergeTable
+  readonly before: Cells | null
+  readonly after: Cells | null
+}
+
+/** A row before and after, both known as a whole. */
+export function imagesOf(table: MergeTable, before: Row | null, after: Row | null): RowImages {
+  if (before === null || after === null) return { table, before, after }
+  const same = (value: ExactValue, i: number) => identical(value, before[i] ?? null)
+  return { table, before, after: after.map((value, i) => (same(value, i) ? undefined : value)) }
+}
+
+interface KeyPlan {
+  readonly columns: readonly number[]
+  readonly seed: Seed
+  /** For any value. */
+  readonly whole: Key
+}
+
+interface TablePlan {
+  readonly table: MergeTable
+  /** No two transactions may change one row and be applied as one. */
+  readonly guarded: boolean
+  readonly row: Seed
+  readonly uniques: readonly KeyPlan[]
+  /** Unique indexes whose values can't be told from a row. */
+  readonly opaque: readonly { readonly whole: Key; readonly mentions: readonly number[] | null }[]
+  readonly parents: readonly KeyPlan[]
+  readonly references: readonly KeyPlan[]
+}
+
+export class Footprints {
+  readonly #plans = new Map<string, TablePlan>()
+  readonly #catalog: Catalog
+
+  constructor(catalog: Catalog) {
+    this.#catalog = catalog
+  }
+
+  /** The footprint of a changeset. Throws LOG_CORRUPT if it is none, or of another schema. */
+  of(bytes: Uint8Array): MergeFootprint {
+    const made = new Draft()
+    let plan: TablePlan | null = null
+    let name = ''
+    for (const { table, before, after } of readExactly(bytes)) {
+      if (plan === null || name !== table) plan = this.#planOf(table)
+      name = table
+      // SQLite would leave the change out without a word.
+      checkWidth(plan.table, before ?? after ?? [])
+      made.add(plan, before, after)
+    }
+    return made
+  }
+
+  /** The footprint of rows that were touched. */
+  ofRows(rows: readonly RowImages[]): MergeFootprint {
+    const made = new Draft()
+    for (const { table, before, after } of rows) made.add(this.#planOf(table.name), before, after)
+    return made
+  }
+
+  #planOf(name: string): TablePlan {
+    const known = this.#plans.get(name)
+    if (known !== undefined) return known
+    const made = planOf(tableOf(this.#catalog, name))
+    this.#plans.set(name, made)
+    return made
+  }
+}
+
+function planOf(table: MergeTable): TablePlan {
+  const keyPlan = (columns: readonly number[], ...names: string[]): KeyPlan => ({
+    columns,
+    seed: seedOf(...names),
+    whole: keyOf(seedOf(...names, 'whole'), [], []),
+  })
+  const parentPlan = (parent: string, columns: readonly number[], own: readonly number[]) =>
+    keyPlan(own, 'parent', parent, columns.join(','))
+  // Several children may refer to the same columns.
+  const parents = new Map(
+    table.referencedBy.map(({ parentColumns }) => [parentColumns.join(','), parentColumns]),
+  )
+  return {
+    table,
+    guarded:
+      table.guarded ||
+      table.loose ||
+      table.referencedBy.some(({ parentColumns }) => parentColumns.length > 1),
+    row: seedOf('row', table.name),
+    uniques: table.uniques.flatMap(({ name, columns }) =>
+      columns === null ? [] : [keyPlan(columns, 'unique', name)],
+    ),
+    opaque: table.uniques.flatMap(({ name, columns, mentions }) =>
+      columns === null ? [{ ...keyPlan([], 'unique', name), mentions }] : [],
+    ),
+    parents: [...parents.values()].map((columns) => parentPlan(table.name, columns, columns)),
+    references: table.references.map(({ parent, parentColumns, columns }) =>
+      parentPlan(parent, parentColumns, columns),
+    ),
+  }
+}
+
+class Draft implements MergeFootprint {
+  readonly written: Key[] = []
+  readonly needed: Key[] = []
+  readonly guarded: Key[] = []
+  readonly added: Key[] = []
+  readonly removed: Key[] = []
+  deletes = false
+  foreign = false
+  loose = false
+  alone = false
+
+  add(plan: TablePlan, before: Cells | null, after: Cells | null): void {
+    const isUpdate = before !== null && after !== null
+    this.deletes ||= after === null
+    const row = keyOf(plan.row, before ?? after ?? [], plan.table.key)
+    this.written.push(row)
+    this.loose ||= plan.table.loose
+    for (const { whole, mentions } of plan.opaque) {
+      if (!isUpdate || touches(after, mentions)) this.#write(whole)
+    }
+    // An update names its key as well, which never changes.
+    const changes = ({ columns }: KeyPlan) => !isUpdate || touches(after, columns)
+    const [uniques, parents, references] = [plan.uniques, plan.parents, plan.references].map(
+      (plans) => plans.filter(changes),
+    )
+    // A child must not come without a parent and go again before anybody looks.
+    if (plan.guarded || (references ?? []).length > 0) this.guarded.push(row)
+    const now = isUpdate ? filled(after, before) : after
+    for (const cells of [before, now]) {
+      if (cells === null) continue
+      for (const unique of uniques ?? []) this.#unique(unique, cells)
+      for (const parent of parents ?? []) this.#parent(parent, cells, cells === before)
+      for (const reference of references ?? []) this.#reference(reference, cells)
+    }
+  }
+
+  #write(key: Key): void {
+    this.written.push(key)
+    this.guarded.push(key)
+  }
+
+  /**
+   * A value of a unique index is written by whoever takes it or gives it up. Where it can't be told
+   * from the changed columns alone, the whole index counts as written.
+   */
+  #unique({ columns, seed, whole }: KeyPlan, cells: Cells): void {
+    const known = knownOf(cells, columns)
+    if (known === 'all') {
+      this.#write(keyOf(seed, cells, columns))
+      this.needed.push(whole)
+    } else if (known === 'some') {
+      this.#write(whole)
+      this.alone = true
+    }
+  }
+
+  /** A parent's key is written with the parent, and needed by children. */
+  #parent({ columns, seed, whole }: KeyPlan, cells: Cells, was: boolean): void {
+    const known = knownOf(cells, columns)
+    if (known === 'none') return
+    const key = known === 'all' ? keyOf(seed, cells, columns) : whole
+    this.written.push(key)
+    if (known === 'all') this.needed.push(whole)
+    if (was) this.removed.push(key)
+    else this.added.push(key)
+    this.foreign = true
+    this.alone ||= known === 'some'
+  }
+
+  #reference({ columns, seed, whole }: KeyPlan, cells: Cells): void {
+    if (columns.some((column) => cells[column] === null)) return
+    const known = knownOf(cells, columns)
+    if (known === 'none') return
+    this.foreign = true
+    this.alone ||= known === 'some'
+    // Whichever parents come or go may be meant.
+    if (known === 'some') this.written.push(whole)
+    else this.needed.push(keyOf(seed, cells, columns), whole)
+  }
+}
+
+/** What an update left alone is as before. */
+function filled(after: Cells, before: Cells): Cells {
+  return after.map((value, i) => (value === undefined ? before[i] : value))
+}
+
+/** Whether an update changes one of these columns. */
+function touches(after: Cells | null, columns: readonly number[] | null): boolean {
+  return columns === null || columns.some((column) => after?.[column] !== undefined)
+}
+
+function knownOf(cells: Cells, columns: readonly number[]): 'all' | 'some' | 'none' {
+  let known = 0
+  for (const column of columns) if (cells[column] !== undefined) known += 1
+  if (known === columns.length) return 'all'
+  return known === 0 ? 'none' : 'some'
+}

@@ -1,0 +1,81 @@
+/**
+ * The common way: changesets that find everything as it was where they were made are applied by
+ * SQLite itself, many at once.
+ */
+import { constants, type DatabaseSync } from 'node:sqlite'
+import { KeySet } from '../../core/order/clock/key-set.ts'
+import { readExactly } from '../../model/changeset.ts'
+import { concatenate } from '../../model/changeset-bytes.ts'
+import { type ExactValue, identical } from '../../model/exact-value.ts'
+import { type Catalog, tableOf } from './catalog.ts'
+import type { MergeFootprint } from './footprint.ts'
+import type { ForeignKeys } from './foreign-keys.ts'
+import { pick, type TableRows } from './table-rows.ts'
+
+/** What else must be so than SQLite looks at. */
+export interface Checks {
+  /** To be looked at afterwards; null: none can have been broken. */
+  readonly foreignKeys: ForeignKeys | null
+  /** Whether rows must be identical to what was there, beyond what SQLite takes for equal. */
+  readonly exactly: { readonly catalog: Catalog; readonly rows: TableRows } | null
+}
+
+/**
+ * Applies changesets as one, of which no two change the same row of a table that must be checked
+ * exactly. False: something was not as expected; nothing changed.
+ */
+export function applyNatively(
+  db: DatabaseSync,
+  changesets: readonly Uint8Array[],
+  { foreignKeys, exactly }: Checks,
+): boolean {
+  const bytes = changesets.length === 1 ? (changesets[0] ?? EMPTY) : concatenate(changesets)
+  if (exactly !== null && !isAsBefore(bytes, exactly.catalog, exactly.rows)) return false
+  const onConflict = () => constants.SQLITE_CHANGESET_ABORT
+  if (foreignKeys === null) return db.applyChangeset(bytes, { onConflict })
+  db.exec('savepoint _quorate_native')
+  const fits = db.applyChangeset(bytes, { onConflict }) && foreignKeys.holdAfter(bytes)
+  db.exec(fits ? 'release _quorate_native' : 'rollback to _quorate_native; release _quorate_native')
+  return fits
+}
+
+function isAsBefore(bytes: Uint8Array, catalog: Catalog, rows: TableRows): boolean {
+  for (const { table: name, before } of readExactly(bytes)) {
+    const table = tableOf(catalog, name)
+    if (before === null || !table.loose) continue
+    const now = rows.find(table, pick(before, table.key))
+    if (now === null) return false
+    const isSame = (value: ExactValue | undefined, i: number) =>
+      value === undefined || identical(value, now[i] ?? null)
+    if (!before.every(isSame)) return false
+  }
+  return true
+}
+
+const EMPTY = new Uint8Array()
+
+/**
+ * Transactions that may be applied as one changeset because that can only succeed if each succeeds
+ * by itself. A constraint must not be looked at later than it would be alone: SQLite puts off a
+ * change that breaks one and tries again at the end, and foreign keys are looked at after all.
+ */
+export class Batch {
+  readonly #guarded = new KeySet()
+  readonly #needed = new KeySet()
+  readonly #removed = new KeySet()
+  #alone = false
+
+  mayTake({ guarded, needed, added, alone }: MergeFootprint): boolean {
+    if (alone || this.#alone || this.#guarded.hasAny(guarded)) return false
+    // A parent that comes too late for an earlier child, or comes back; a child that goes too late.
+    if (this.#needed.hasAny(added) || this.#removed.hasAny(added)) return false
+    return !this.#removed.hasAny(needed)
+  }
+
+  take({ guarded, needed, removed, alone }: MergeFootprint): void {
+    this.#alone ||= alone
+    this.#guarded.addAll(guarded)
+    this.#needed.addAll(needed)
+    this.#removed.addAll(removed)
+  }
+}

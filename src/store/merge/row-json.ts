@@ -1,0 +1,34 @@
+/** Rows as JSON text with nothing lost, for what is kept of them beside their table. */
+import { type ExactValue, RawText } from '../../model/exact-value.ts'
+import type { Cells } from './table-rows.ts'
+
+/**
+ * Encodes values: text and NULL as they are, INTEGER as {"i"}, REAL as {"f"}, blobs as {"b"}, text
+ * that is not UTF-8 as {"t"}, what is not known as {}; so that each reads back alike.
+ */
+export function rowToJson(row: Cells): string {
+  return JSON.stringify(row.map(toJson))
+}
+
+/** The inverse of rowToJson. */
+export function cellsFromJson(text: string): (ExactValue | undefined)[] {
+  return (JSON.parse(text) as unknown[]).map(fromJson)
+}
+
+function toJson(value: ExactValue | undefined): unknown {
+  if (value === undefined) return {}
+  if (typeof value === 'bigint') return { i: String(value) }
+  if (typeof value === 'number') return { f: Object.is(value, -0) ? '-0' : String(value) }
+  if (value instanceof RawText) return { t: Buffer.from(value.bytes).toString('base64') }
+  if (value instanceof Uint8Array) return { b: Buffer.from(value).toString('base64') }
+  return value
+}
+
+function fromJson(value: unknown): ExactValue | undefined {
+  if (value === null || typeof value === 'string') return value
+  const { i, f, b, t } = value as { i?: string; f?: string; b?: string; t?: string }
+  if (i !== undefined) return BigInt(i)
+  if (f !== undefined) return Number(f)
+  if (t !== undefined) return new RawText(new Uint8Array(Buffer.from(t, 'base64')))
+  return b === undefined ? undefined : new Uint8Array(Buffer.from(b, 'base64'))
+}
