@@ -52,6 +52,26 @@ export const ERRORS = {
     retry: 'never',
     hint: 'The session token is of another cluster or of work that was taken back; start a new session.',
   },
+  LEVEL_UNSUPPORTED: {
+    status: 400,
+    retry: 'never',
+    hint: 'Nothing was run. docs/groups.md has the levels of each strategy.',
+  },
+  ACK_UNAVAILABLE: {
+    status: 503,
+    retry: 'later',
+    hint: 'Nothing was run. Bring the missing groups back, or write at ack majority.',
+  },
+  SCHEMA_CHANGE_PENDING: {
+    status: 503,
+    retry: 'later',
+    hint: 'Nothing was run. The schema or a rule is about to change; `quorate groups` shows who is missing.',
+  },
+  OTHER_GROUP: {
+    status: 409,
+    retry: 'elsewhere',
+    hint: 'Nothing was run. Ask a node of that group, or look whether the earlier attempt took effect and write anew.',
+  },
   TRANSACTION_TIMEOUT: {
     status: 408,
     retry: 'now',
@@ -75,6 +95,11 @@ export const ERRORS = {
   },
   SQL_NO_STATEMENT: { status: 400, retry: 'never', hint: 'Send a statement.' },
   SQL_REFUSED: { status: 400, retry: 'never', hint: 'See docs/sqlite.md for what is replicated.' },
+  IDS_EXHAUSTED: {
+    status: 400,
+    retry: 'never',
+    hint: 'Give ids yourself, or make the key a text: id TEXT PRIMARY KEY DEFAULT (quorate_id()).',
+  },
   RESPONSE_TOO_LARGE: {
     status: 413,
     retry: 'never',
@@ -131,6 +156,34 @@ export const ERRORS = {
     status: 503,
     retry: 'later',
     hint: 'Check that the target is up and caught up.',
+  },
+
+  // Groups
+  GROUP_UNKNOWN: { status: 404, retry: 'never', hint: '`quorate groups` lists the groups.' },
+  GROUP_REMOVED: {
+    status: 409,
+    retry: 'never',
+    hint: 'Nothing was run. Join anew under another identity, see docs/groups.md; `quorate lost` has what nobody else got.',
+  },
+  GROUP_CHANGE_BUSY: {
+    status: 409,
+    retry: 'later',
+    hint: 'Wait until the change before it is known to all groups.',
+  },
+  TAKEOVER_UNSAFE: {
+    status: 409,
+    retry: 'never',
+    hint: 'Nothing was changed. docs/groups.md says when a group may take over.',
+  },
+  KEEPER_UNREACHABLE: {
+    status: 503,
+    retry: 'later',
+    hint: 'Nothing was changed. Bring a majority of the nodes of that group back, and the link to it; `quorate groups keeper` if it is gone for good.',
+  },
+  NOT_MERGEABLE: {
+    status: 400,
+    retry: 'never',
+    hint: 'Nothing was changed; docs/conflicts.md says what a table needs with several groups.',
   },
 
   // Wire and configuration

@@ -4,18 +4,15 @@
  * folder. Every process on the same machine shares its cores, so the figures compare machines and
  * settings; they are not what separate machines would reach.
  */
-import { type ChildProcess, fork } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { cpus, tmpdir } from 'node:os'
-import { extname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
 import { present } from '../base/assert.ts'
 import { connect, type RemoteDb } from '../client/index.ts'
 import type { AckLevel } from '../model/request.ts'
 import type { NodeStatus } from '../model/status.ts'
+import { Application } from './application.ts'
 import { ChildNode, freePort, peakMemoryMiB, until } from './child-node.ts'
-import type { Answer, Task } from './embedded.ts'
 import { HttpClient } from './http-client.ts'
 import { closedLoop, type Rate } from './measure.ts'
 import { dropTable, fillTable } from './workload.ts'
@@ -60,8 +57,6 @@ export interface BenchReport {
 
 const READ_CLIENTS = 16
 const WARM_UP_CLIENTS = 64
-/** Beside this file, and compiled with it in the published package. */
-const EMBEDDED = fileURLToPath(new URL(`./embedded${extname(import.meta.url)}`, import.meta.url))
 
 /** Measures, cleans up, reports. Throws the first error of any request. */
 export async function runBench(options: BenchOptions): Promise<BenchReport> {
@@ -71,7 +66,11 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
 async function benchOwn(options: BenchOptions): Promise<BenchReport> {
   const dir = mkdtempSync(join(tmpdir(), 'quorate-bench-'))
   const followers: ChildNode[] = []
-  const application = new Application(join(dir, 'a.db'), await freePort())
+  const application = new Application({
+    file: join(dir, 'a.db'),
+    name: 'a',
+    port: await freePort(),
+  })
   try {
     await application.opened()
     for (let at = 1; at < options.nodes; at += 1) {
@@ -157,14 +156,16 @@ function connectTo(url: string, { ack, token }: BenchOptions): RemoteDb {
   return connect(url, { ack, ...(token === undefined ? {} : { token }) })
 }
 
-async function allVote(url: string, nodes: number): Promise<void> {
+/** Waits until a cluster has so many voters. */
+export async function allVote(url: string, nodes: number): Promise<void> {
   await until(`${nodes} nodes vote`, 30_000, async () => {
     const { members } = await statusOf(url)
     return members.filter(({ role }) => role === 'voter').length === nodes
   })
 }
 
-async function statusOf(url: string, token?: string): Promise<NodeStatus> {
+/** What GET /status of a node says. */
+export async function statusOf(url: string, token?: string): Promise<NodeStatus> {
   const headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
   const response = await fetch(`${url}/status`, { headers })
   if (!response.ok) throw new Error(`${url}/status answered HTTP ${response.status}`)
@@ -178,69 +179,22 @@ async function circumstances(
 ): Promise<
   Pick<BenchReport, 'ack' | 'transport' | 'nodes' | 'seconds' | 'versions' | 'processor'>
 > {
-  const { node, sqlite = 'unknown' } = process.versions
   const { members, release } = await statusOf(url, token)
-  const all = cpus()
   return {
     ack,
     transport,
     nodes: members.length,
     seconds,
-    versions: { node, sqlite, quorate: release },
-    processor: `${all[0]?.model.trim() ?? 'unknown'}, ${all.length} cores`,
+    ...machineOf(release),
   }
 }
 
-/** The child process that runs embedded.ts; one task at a time. */
-class Application {
-  readonly url: string
-  readonly #child: ChildProcess
-  readonly #opened: Promise<Answer>
-
-  constructor(file: string, port: number) {
-    this.url = `http://127.0.0.1:${port}`
-    this.#child = fork(EMBEDDED, [file, 'a', `127.0.0.1:${port}`])
-    this.#opened = this.#next()
-  }
-
-  get pid(): number | undefined {
-    return this.#child.pid
-  }
-
-  async opened(): Promise<void> {
-    await this.#opened
-  }
-
-  async ask(task: Task): Promise<Answer> {
-    const answer = this.#next()
-    this.#child.send(task)
-    return await answer
-  }
-
-  async writes(task: Task): Promise<Rate> {
-    const answer = await this.ask(task)
-    if (answer.kind !== 'writes') throw new Error(`answered ${answer.kind} to ${task.kind}`)
-    return answer.rate
-  }
-
-  async localReads(seconds: number): Promise<number> {
-    const answer = await this.ask({ kind: 'localReads', seconds })
-    if (answer.kind !== 'localReads') throw new Error(`answered ${answer.kind} to localReads`)
-    return answer.perSecond
-  }
-
-  kill(): void {
-    this.#child.kill('SIGKILL')
-  }
-
-  async #next(): Promise<Answer> {
-    const stop = new AbortController()
-    const ended = once(this.#child, 'exit', stop).then(() => {
-      throw new Error('the application process ended')
-    })
-    const answered = once(this.#child, 'message', stop) as Promise<[Answer]>
-    const [answer] = await Promise.race([answered, ended]).finally(() => stop.abort())
-    if (answer.kind === 'failed') throw new Error(answer.message)
-    return answer
+/** Versions and processor, beside which figures can be read. */
+export function machineOf(release: string): Pick<BenchReport, 'versions' | 'processor'> {
+  const { node, sqlite = 'unknown' } = process.versions
+  const all = cpus()
+  return {
+    versions: { node, sqlite, quorate: release },
+    processor: `${all[0]?.model.trim() ?? 'unknown'}, ${all.length} cores`,
   }
 }

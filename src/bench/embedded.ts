@@ -2,10 +2,10 @@
  * The benchmark's application with Quorate inside: a process that opens the database, and runs what
  * its parent asks for over the channel between them. Started by bench.ts only.
  */
-import { open } from '../index.ts'
+import { type OpenOptions, open } from '../index.ts'
 import type { AckLevel } from '../model/request.ts'
 import { busyLoop, closedLoop, type Rate } from './measure.ts'
-import { fillTable, POINT_READ, randomKey, UPSERT, upsertArgs } from './workload.ts'
+import { fillTable, type KeyShare, POINT_READ, randomKey, UPSERT, upsertArgs } from './workload.ts'
 
 /** What the parent may ask for, one at a time. */
 export type Task =
@@ -15,6 +15,7 @@ export type Task =
       readonly clients: number
       readonly seconds: number
       readonly ack: AckLevel
+      readonly share?: KeyShare
     }
   | { readonly kind: 'localReads'; readonly seconds: number }
   | { readonly kind: 'stop' }
@@ -27,8 +28,8 @@ export type Answer =
   | { readonly kind: 'localReads'; readonly perSecond: number }
   | { readonly kind: 'failed'; readonly message: string }
 
-const [file = '', name = '', listen = ''] = process.argv.slice(2)
-const db = await open(file, { name, listen })
+const [file = '', name = '', listen = '', more = '{}'] = process.argv.slice(2)
+const db = await open(file, { name, listen, ...(JSON.parse(more) as Partial<OpenOptions>) })
 process.on('message', async (task: Task) => answer(await attempt(task)))
 process.on('disconnect', () => process.exit(0))
 answer({ kind: 'open' })
@@ -51,9 +52,9 @@ async function perform(task: Task): Promise<Answer> {
       await fillTable(db)
       return { kind: 'done' }
     case 'writes': {
-      const { clients, seconds, ack } = task
+      const { clients, seconds, ack, share } = task
       const rate = await closedLoop(clients, seconds, () =>
-        db.execute(UPSERT, upsertArgs(), { ack }),
+        db.execute(UPSERT, upsertArgs(share), { ack }),
       )
       return { kind: 'writes', rate }
     }

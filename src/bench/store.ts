@@ -1,6 +1,7 @@
 /**
  * How fast the store's core is, without threads, network and flushes: single-row upserts in batches
- * as a leader, then their entries applied as a follower. Run: node src/bench/store.ts [rows]
+ * as a leader, then their entries applied as a follower; with one leader, or as one of several
+ * origins. Run: node src/bench/store.ts [rows] [origins]
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -13,6 +14,7 @@ import { Store } from '../store/store.ts'
 import type { StoreReply } from '../store/types.ts'
 
 const ROWS = Number(process.argv[2] ?? 200_000)
+const ORIGINS = process.argv[3] === 'origins'
 const BATCH = 64
 const KEYS = 100_000
 const TERM = toTerm(1)
@@ -51,12 +53,22 @@ try {
 
 function openStore(name: string): Store {
   const store = Store.open(join(folder, `${name}.db`))
+  const self = 'bench-000000'
+  const standing = { kind: 'writes', since: 1 } as const
+  const cluster = {
+    strategy: 'multi-leader',
+    epoch: 1,
+    keeper: self,
+    origins: [{ origin: self, name: 'bench', founder: 'leader', slot: 0, standing }],
+    floor: new Map(),
+  } as const
   run(store, {
     kind: 'found',
     ticket: 0,
     identity: { cluster: 'bench', node: name },
     base: { term: TERM, index: toLogIndex(1) },
     members: { cluster: 'bench', members: [] },
+    ...(ORIGINS ? { origin: { self, cluster } } : {}),
   })
   return store
 }
@@ -72,7 +84,8 @@ function run(store: Store, command: Parameters<Store['run']>[0]): StoreReply {
 }
 
 function execute(store: Store, programs: readonly Program[]): readonly Entry[] {
-  const reply = run(store, { kind: 'execute', ticket: 0, term: TERM, at: 1, programs })
+  const several = ORIGINS ? { originating: { answer: 'soon', schema: 'any' } as const } : {}
+  const reply = run(store, { kind: 'execute', ticket: 0, term: TERM, at: 1, programs, ...several })
   if (reply.kind !== 'executed') throw new Error(reply.kind)
   for (const { result } of reply.outcomes) {
     const [step] = result.steps

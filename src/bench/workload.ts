@@ -20,9 +20,21 @@ export function randomKey(): number {
   return 1 + Math.floor(Math.random() * KEYS)
 }
 
-export function upsertArgs(): [key: number, value: string] {
-  const key = randomKey()
-  return [key, VALUES[key % VALUES.length] ?? '']
+/** Keys of one of several who write different ones, but for a part of all writes. */
+export interface KeyShare {
+  readonly at: number
+  readonly of: number
+  /** Which part of the writes may meet those of others. */
+  readonly overlap: number
+}
+
+const ALL_KEYS: KeyShare = { at: 0, of: 1, overlap: 1 }
+
+export function upsertArgs(share: KeyShare = ALL_KEYS): [key: number, value: string] {
+  const any = randomKey()
+  const isShared = share.overlap > 0 && Math.random() < share.overlap
+  const key = isShared ? any : any - (any % share.of) + share.at
+  return [key, VALUES[any % VALUES.length] ?? '']
 }
 
 /** Makes the table with all its keys, so that every upsert meets a row. */

@@ -1,7 +1,7 @@
 /** Parsers for flags of commands other than `serve`, whose table has its own. */
 import { InvalidArgumentError } from 'commander'
-import type { AckLevel } from '../model/request.ts'
-import { ackLevel } from './options.ts'
+import { ACK_FORM, READ_FORM, toAckLevel, toReadLevel } from '../model/levels.ts'
+import type { AckLevel, ReadLevel } from '../model/request.ts'
 
 /** A whole number in [min, max]. */
 export function whole(min: number, max: number): (text: string) => number {
@@ -12,9 +12,20 @@ export function whole(min: number, max: number): (text: string) => number {
   }
 }
 
-/** local, majority, all or a number of voters. */
+/** How far a write must have come. */
 export function toAck(text: string): AckLevel {
-  const parsed = ackLevel().safeParse(text)
-  if (parsed.success) return parsed.data
-  throw new InvalidArgumentError(`It ${parsed.error.issues[0]?.message}.`)
+  return level(toAckLevel, ACK_FORM, text)
+}
+
+/** What a read may miss. */
+export function toRead(text: string): ReadLevel {
+  return level(toReadLevel, READ_FORM, text)
+}
+
+function level<T>(parse: (text: string) => T, form: string, text: string): T {
+  try {
+    return parse(text)
+  } catch {
+    throw new InvalidArgumentError(`It must be ${form}.`)
+  }
 }

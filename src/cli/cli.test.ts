@@ -43,8 +43,19 @@ test('errors are one line with code, sentence and remedy', () => {
 test('every command has a summary, a description and an example or none needed', () => {
   const names = program().commands.map((command) => command.name())
   deepEqual(names, [
-    ...['demo', 'serve', 'status', 'explain', 'sql', 'members', 'transfer', 'snapshot'],
-    ...['dump', 'check', 'detach', 'verify', 'lost', 'bench'],
+    ...['demo', 'serve', 'status', 'explain', 'sql', 'members', 'transfer'],
+    ...[
+      'groups',
+      'rules',
+      'conflicts',
+      'snapshot',
+      'dump',
+      'check',
+      'detach',
+      'verify',
+      'lost',
+      'bench',
+    ],
   ])
   for (const command of program().commands) {
     match(command.summary(), /^[a-z].{5,60}$/, command.name())
@@ -103,15 +114,19 @@ test('commands against a node', async (t) => {
   const dir = mkdtempSync(join(tmpdir(), 'quorate-cli-'))
   t.after(() => rmSync(dir, { recursive: true, force: true }))
   const output = join(dir, 'copy.db')
-  const [sql, json, wrong, snapshot, removed, transfer, lost] = await Promise.all([
-    quorate('sql', '--url', url, 'select * from city'),
-    quorate('sql', '--url', url, '--json', 'select id, 9007199254740993 as big from city'),
-    quorate('sql', '--url', url, 'select * from town'),
-    quorate('snapshot', '--url', url, '--output', output, '--json'),
-    quorate('members', 'remove', 'c', '--url', url, '--json'),
-    quorate('transfer', '--url', url, 'b'),
-    quorate('lost', '--url', url),
-  ])
+  const [sql, json, wrong, snapshot, removed, transfer, lost, rule, cut, groups] =
+    await Promise.all([
+      quorate('sql', '--url', url, 'select * from city'),
+      quorate('sql', '--url', url, '--json', 'select id, 9007199254740993 as big from city'),
+      quorate('sql', '--url', url, 'select * from town'),
+      quorate('snapshot', '--url', url, '--output', output, '--json'),
+      quorate('members', 'remove', 'c', '--url', url, '--json'),
+      quorate('transfer', '--url', url, 'b'),
+      quorate('lost', '--url', url),
+      quorate('rules', 'set', 'city.name', 'first', '--url', url),
+      quorate('groups', 'cut', 'west', '--url', url, '--json'),
+      quorate('groups', '--url', url),
+    ])
   deepEqual(sql, { code: 0, stdout: 'id  name\n 1  Ulm\n1 row\n', stderr: '' })
   match(json.stdout, /"big": 9007199254740993\n/)
   equal(wrong.code, 1)
@@ -121,5 +136,12 @@ test('commands against a node', async (t) => {
   equal(copy.prepare('select name from city').get()?.['name'], 'Ulm')
   deepEqual(JSON.parse(removed.stdout), { kind: 'remove', name: 'c' })
   equal(transfer.stdout, 'b leads now.\n')
+  equal(rule.stdout, 'city.name has the rule first now.\n')
+  deepEqual(JSON.parse(cut.stdout), { kind: 'cutGroup', group: 'west', cut: true })
+  equal(groups.code, 2)
+  match(
+    groups.stderr,
+    /^error: BAD_USAGE: This cluster has one leader for all nodes, and no groups/,
+  )
   match(lost.stdout, /^file\nlost-1\.json\n1 file: quorate lost show FILE\n$/)
 })

@@ -6,6 +6,8 @@ import { bytes, type Cell, count, type Paint, type TableColumn, tableLines } fro
 export interface NodeSample {
   readonly name: string
   readonly url: string
+  /** The group that it is of, where there are several. */
+  readonly group?: string
   /** What it said itself; null: it did not answer. */
   readonly status: NodeStatus | null
   /** What the onlooker knows of it besides: killed, cut off, starting. */
@@ -30,10 +32,16 @@ const COLUMNS: readonly TableColumn[] = [
 
 /** One line for each node, below a head. */
 export function clusterLines(samples: readonly NodeSample[], paint: Paint): string[] {
-  const committed = committedOf(samples)
+  // Positions are those of a group's own log.
+  const groups = [...new Set(samples.map(({ group }) => group))]
+  const committed = new Map(
+    groups.map((group) => [group, committedOf(samples.filter((one) => one.group === group))]),
+  )
+  const rows = samples.map((sample) => rowOf(sample, committed.get(sample.group) ?? 0))
+  if (groups.every((group) => group === undefined)) return tableLines(COLUMNS, rows, paint)
   return tableLines(
-    COLUMNS,
-    samples.map((sample) => rowOf(sample, committed)),
+    [{ title: 'group' }, ...COLUMNS],
+    rows.map((row, at) => [samples[at]?.group ?? '', ...row]),
     paint,
   )
 }

@@ -3,12 +3,15 @@ import { Command, CommanderError } from 'commander'
 import { RELEASE } from '../base/release.ts'
 import { registerBench } from './commands/bench.ts'
 import { registerCheck } from './commands/check.ts'
+import { registerConflicts } from './commands/conflicts.ts'
 import { registerDemo } from './commands/demo.ts'
 import { registerDetach } from './commands/detach.ts'
 import { registerDump } from './commands/dump.ts'
 import { registerExplain } from './commands/explain.ts'
+import { registerGroups } from './commands/groups.ts'
 import { registerLost } from './commands/lost.ts'
 import { registerMembers } from './commands/members.ts'
+import { registerRules } from './commands/rules.ts'
 import { registerServe } from './commands/serve.ts'
 import { registerSnapshot } from './commands/snapshot.ts'
 import { registerSql } from './commands/sql.ts'
@@ -25,6 +28,9 @@ const REGISTER = [
   registerSql,
   registerMembers,
   registerTransfer,
+  registerGroups,
+  registerRules,
+  registerConflicts,
   registerSnapshot,
   registerDump,
   registerCheck,

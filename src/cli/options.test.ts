@@ -29,7 +29,8 @@ function refused(run: () => unknown, beginning: string): void {
 test('defaults fill what nobody says', () => {
   const options = mergeOptions(NEEDED)
   equal(options.listen, '127.0.0.1:7001')
-  equal(options.ack, 'majority')
+  equal(options.ack, null)
+  equal(options.strategy, null)
   equal(options.electionTimeoutMs, 500)
   deepEqual(options.join, [])
   deepEqual(Object.keys(options), OPTION_KEYS)
@@ -61,7 +62,7 @@ test('errors name the key and where the value came from', () => {
   const flag = layerFromFlags({ electionTimeoutMs: 'soon' })
   refused(() => mergeOptions(NEEDED, flag), '--election-timeout-ms must be a whole number')
   const env = layerFromEnv({ QUORATE_ACK: 'most' })
-  refused(() => mergeOptions(NEEDED, env), 'QUORATE_ACK: ack must be local, majority, all or')
+  refused(() => mergeOptions(NEEDED, env), 'QUORATE_ACK: ack must be local, majority, quorum, ')
   const file = layerFromFile({ listen: 7001 }, 'q.yaml')
   refused(() => mergeOptions(NEEDED, file), 'q.yaml: listen must be HOST:PORT')
   refused(() => layerFromFile({ prioritty: 1 }, 'q.yaml'), 'q.yaml: prioritty is not an option')
@@ -73,6 +74,8 @@ test('values that fit each alone must also fit together', () => {
   refused(() => mergeOptions(NEEDED, tight), 'electionTimeoutMs (100) must be at least three times')
   refused(() => mergeOptions(NEEDED, layerFromFlags({ expect: '3' })), 'expect needs join')
   refused(() => mergeOptions(NEEDED, layerFromFlags({ authJwtKey: 'k' })), 'authJwtKey needs token')
+  const alone = layerFromFlags({ strategy: 'leader', group: 'east' })
+  refused(() => mergeOptions(NEEDED, alone), 'group needs strategy multi-leader or peer')
 })
 
 for (const [key, values] of Object.entries({
@@ -80,7 +83,12 @@ for (const [key, values] of Object.entries({
   advertise: ['127.0.0.1:7001', 'ftp://host', ''],
   join: ['b', 'http://a,b', ''],
   priority: ['-1', '1.5', '101', ' 1'],
-  ack: ['0', '8', 'none', 'Majority'],
+  ack: ['0', '1025', 'none', 'Majority'],
+  read: ['0', 'all', 'Session'],
+  strategy: ['raft', 'Peer'],
+  group: ['', 'a b', 'ä', '-x', 'x'.repeat(51)],
+  exchangeWith: ['', 'a,,b'],
+  allowClockDrift: ['0', '-5'],
   allowFaults: ['yes', '2'],
   logLevel: ['trace', 'INFO'],
 })) {

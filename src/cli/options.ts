@@ -5,9 +5,11 @@
 import { z } from 'zod'
 import { QuorateError } from '../base/errors.ts'
 import { LIMITS } from '../base/limits.ts'
+import { ACK_FORM, READ_FORM, toAckLevel, toReadLevel } from '../model/levels.ts'
 import { MEMBER_ROLES } from '../model/members.ts'
-import { type AckLevel, READ_LEVELS } from '../model/request.ts'
-import { NODE_DEFAULTS, type NodeOptions } from '../node/options.ts'
+import { STRATEGIES, type Strategy } from '../model/origin-entry.ts'
+import type { AckLevel, ReadLevel } from '../model/request.ts'
+import { GROUP_NAME, NODE_DEFAULTS, type NodeOptions } from '../node/options.ts'
 
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
@@ -89,6 +91,54 @@ export const OPTIONS = {
       'For machines that all start at once with the same command line.',
     ],
   }),
+  strategy: row<Strategy | null>({
+    value: 'STRATEGY',
+    schema: z.nullable(oneOf(STRATEGIES)),
+    fallback: NODE_DEFAULTS.strategy,
+    doc: [
+      'leader, multi-leader or peer: who may write.',
+      'leader: one elected node. multi-leader: one node of each group. peer: every node.',
+      'It is chosen when a cluster is founded, leader if nobody says anything, and stays; a node that',
+      'joins takes what there is, and refuses to start if it was told another.',
+    ],
+  }),
+  group: row({
+    value: 'NAME',
+    schema: z.nullable(groupName()),
+    fallback: NODE_DEFAULTS.group,
+    doc: [
+      'The group that this node is of, with multi-leader: nodes of one group share a leader.',
+      'With peer every node is a group of its own, called like the node. On a restart it is not needed.',
+    ],
+  }),
+  exchangeWith: row<readonly string[]>({
+    value: 'NAME,NAME…',
+    schema: names(),
+    fallback: NODE_DEFAULTS.exchangeWith,
+    doc: [
+      'Groups that this one exchanges writes with; all, if nobody says anything.',
+      'Others get its writes handed on, so the groups must be connected somehow: a ring, a star, a chain.',
+      'The same on all nodes of a group. Either side may leave the other out.',
+    ],
+  }),
+  mergeFunctions: row({
+    value: 'FILE',
+    schema: z.nullable(text('a path')),
+    fallback: NODE_DEFAULTS.mergeFunctions,
+    doc: [
+      'A JavaScript module whose exported functions can be named as rules: `function:NAME`.',
+      'The same on all nodes: one that lacks a function that a rule names does not start.',
+    ],
+  }),
+  allowClockDrift: row({
+    value: 'MS',
+    schema: whole(1, MS_MAX),
+    fallback: NODE_DEFAULTS.allowClockDrift,
+    doc: [
+      "How far another group's clock may be ahead of this one's.",
+      'Writes from further ahead are kept and wait for their time, with an alarm that names the group.',
+    ],
+  }),
   role: row({
     value: 'ROLE',
     schema: oneOf(MEMBER_ROLES),
@@ -125,24 +175,29 @@ export const OPTIONS = {
       'It needs a token too: nodes and administration use that one, and it opens the data as well.',
     ],
   }),
-  ack: row<AckLevel>({
+  ack: row<AckLevel | null>({
     value: 'LEVEL',
-    schema: ackLevel(),
+    schema: z.nullable(level(toAckLevel, ACK_FORM)),
     fallback: NODE_DEFAULTS.ack,
     doc: [
       'How far a write must have come before it is answered, unless the caller says otherwise.',
       "local: this leader's disk, faster, and lost if the leader is. A number counts voters.",
-      'all: every voter, so one that is down stops all writes.',
+      'all: every voter, so one that is down stops all writes. Default: majority, with peer quorum.',
+      'With several groups a number counts groups that hold it, and quorum is more than half of them;',
+      'stable: its place in the order of all writes is final; all: every group, and every own voter.',
     ],
   }),
-  read: row({
+  read: row<ReadLevel | null>({
     value: 'LEVEL',
-    schema: oneOf(READ_LEVELS),
+    schema: z.nullable(level(toReadLevel, READ_FORM)),
     fallback: NODE_DEFAULTS.read,
     doc: [
       'What a read may miss, unless the caller says otherwise.',
       'local: this replica as it is. session: at least what the session saw before.',
       'strong: everything acknowledged before, for one more round trip.',
+      'With several groups a number is how many of them are asked, quorum more than half;',
+      'strong then waits for all groups, and shows what is final.',
+      'Default: session, with peer quorum.',
     ],
   }),
   electionTimeoutMs: row({
@@ -301,6 +356,10 @@ function checkRelations(options: ParsedOptions): void {
     const detail = 'authJwtKey needs token: without it everybody could pose as a node.'
     throw new QuorateError('BAD_CONFIG', detail)
   }
+  for (const key of ['group', 'mergeFunctions', 'exchangeWith'] as const) {
+    if (options.strategy !== 'leader' || (options[key] ?? []).length === 0) continue
+    throw new QuorateError('BAD_CONFIG', `${key} needs strategy multi-leader or peer.`)
+  }
   if (options.expect !== null && options.join.length === 0) {
     throw new QuorateError('BAD_CONFIG', 'expect needs join: the URLs of all the nodes.')
   }
@@ -338,17 +397,15 @@ function truth(): z.ZodType<boolean> {
   )
 }
 
-/** local, majority, all, or a number of voters. */
-export function ackLevel(): z.ZodType<AckLevel> {
-  const error = `must be local, majority, all or a number from 1 to ${LIMITS.votersMax}`
-  const level = z.union(
-    [z.enum(['local', 'majority', 'all']), z.int().min(1).max(LIMITS.votersMax)],
-    { error },
-  )
-  return z.preprocess(
-    (value) => (typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value),
-    level,
-  )
+function level<T>(parse: (value: unknown) => T, form: string): z.ZodType<T> {
+  return z.unknown().transform((value, context) => {
+    try {
+      return parse(value)
+    } catch {
+      context.addIssue({ code: 'custom', message: `must be ${form}` })
+      return z.NEVER
+    }
+  })
 }
 
 function address(): z.ZodType<string> {
@@ -369,6 +426,19 @@ function urls(): z.ZodType<string[]> {
   return z.preprocess(
     (value) => (typeof value === 'string' ? value.split(',').map((part) => part.trim()) : value),
     z.array(z.string({ error }).refine(isHttpUrl, { error }), { error }),
+  )
+}
+
+function groupName(): z.ZodType<string> {
+  const error = 'must be up to 50 letters, digits, dots, dashes or underscores'
+  return z.string({ error }).regex(GROUP_NAME, { error })
+}
+
+function names(): z.ZodType<string[]> {
+  const error = 'must be names with commas between them'
+  return z.preprocess(
+    (value) => (typeof value === 'string' ? value.split(',').map((part) => part.trim()) : value),
+    z.array(z.string({ error }).min(1, { error }), { error }),
   )
 }
 

@@ -26,18 +26,36 @@ export async function sampleCluster(
   if (typeof from?.name !== 'string' || !Array.isArray(from.members)) {
     throw new QuorateError('UNREACHABLE', `${target.urls[0]} does not answer like a node.`)
   }
-  const members = from.members.some(({ id }) => id === from.id)
-    ? from.members.map(({ name, url }) => ({ name, url }))
-    : [{ name: from.name, url: from.url }, ...from.members]
   const nodes = await Promise.all(
-    members.map(async ({ name, url }): Promise<NodeSample> => {
-      const own = name === from.name
-      const status = own ? from : await statusOf(url, target.token, ANSWER_MS)
-      const last = before?.nodes.find((node) => node.name === name)?.status ?? null
-      return { name, url, status, note: null, rates: ratesBetween(last, status) }
+    placesOf(from).map(async (place): Promise<NodeSample> => {
+      const own = place.url === from.url
+      const status = own ? from : await statusOf(place.url, target.token, ANSWER_MS)
+      const last = before?.nodes.find(({ url }) => url === place.url)?.status ?? null
+      return { ...place, status, note: null, rates: ratesBetween(last, status) }
     }),
   )
-  return { from, nodes: nodes.toSorted((a, b) => (a.name < b.name ? -1 : 1)) }
+  return { from, nodes: nodes.toSorted(byGroupAndName) }
+}
+
+/** Where the nodes are, as one of them sees it: its own group, and the others as they told it. */
+function placesOf({ id, name, url, members, origins }: NodeStatus): Pick<NodeSample, Place>[] {
+  const group = origins === null ? {} : { group: origins.group }
+  const own = members.map((member) => ({ name: member.name, url: member.url, ...group }))
+  if (!members.some((member) => member.id === id)) own.unshift({ name, url, ...group })
+  const others = (origins?.groups ?? []).filter(
+    (other) => other.name !== origins?.group && other.standing !== 'removed',
+  )
+  const theirs = others.flatMap(({ name: of, nodes }) =>
+    nodes.map((node) => ({ name: node.name, url: node.url, group: of })),
+  )
+  return [...own, ...theirs]
+}
+
+type Place = 'name' | 'url' | 'group'
+
+function byGroupAndName(a: NodeSample, b: NodeSample): number {
+  const [left, right] = [a, b].map(({ group = '', name }) => `${group}\0${name}`)
+  return (left ?? '') < (right ?? '') ? -1 : 1
 }
 
 /** What needs a person, each sentence once, with the names of the nodes that say it. */

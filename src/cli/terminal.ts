@@ -126,6 +126,12 @@ export function milliseconds(value: number): string {
   return `${value >= 10 ? value.toFixed(1) : value.toFixed(2)} ms`
 }
 
+/** 812 ms, 3.1 s, 1:02:03. */
+export function duration(ms: number): string {
+  if (ms < 1000) return milliseconds(ms)
+  return ms < 60_000 ? `${(ms / 1000).toFixed(1)} s` : clock(ms)
+}
+
 /** 00:42, 1:02:03. */
 export function clock(ms: number): string {
   const seconds = Math.floor(ms / 1000)

@@ -33,6 +33,7 @@ export function nodeStatus(name: string, change: Partial<NodeStatus> = {}): Node
     leader: { name: 'a', url: memberStatus('a').url },
     log: { first: 1, last: 1234, durable: 1234, committed: 1234, applied: 1234 },
     members: ['a', 'b', 'c'].map((each) => memberStatus(each)),
+    origins: null,
     counters: {
       writes: 1000,
       reads: 5000,

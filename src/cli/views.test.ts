@@ -3,17 +3,23 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import type { StoredConflict } from '../store/merge/replay.ts'
 import { ratesBetween } from './cluster-view.ts'
 import { checkLines } from './commands/check.ts'
 import { detachLines } from './commands/detach.ts'
 import { explain, explainConfig, explanationLines, readOptions } from './commands/explain.ts'
+import { groupLines } from './commands/groups.ts'
 import { memberLines } from './commands/members.ts'
+import { placeOf, ruleLines } from './commands/rules.ts'
 import { resultLines } from './commands/sql.ts'
 import { statusLines } from './commands/status.ts'
-import { verifyLines } from './commands/verify.ts'
+import type { ConflictTable } from './conflict-reader.ts'
+import { conflictId, conflictLines, jsonOf, listLines, parseId } from './conflict-view.ts'
 import { type DemoView, demoLines, plainLine } from './demo/view.ts'
 import { clip, coloured, plain, printable, tableLines, textWidth } from './terminal.ts'
 import { memberStatus, nodeSample, nodeStatus } from './testing.ts'
+import { groupsLines, toReport } from './verify-groups.ts'
+import { verifyLines } from './verify-view.ts'
 
 // If one of these fails: REWRITE=1 node --test src/cli/views.test.ts, and look at the diff as a
 // user would.
@@ -63,6 +69,123 @@ test('an explanation names numbers, not generalities', () => {
   golden('explain', explanationLines(explanation, plain))
 })
 
+const OTHERS = ['east', 'west', 'north'].map((name, at) => ({
+  name,
+  origin: `${name}-1a2b3${at}`,
+  standing: 'writes' as const,
+  nodes: [{ id: `${name}1:00000000`, name: `${name}1`, url: `http://10.0.${at}.1:7001` }],
+  applied: 1000 + at,
+  linked: name !== 'north',
+  cut: name === 'north',
+  behind: name === 'west' ? 17 : 0,
+}))
+const ORIGINS = {
+  ...({ strategy: 'multi-leader', group: 'east', keeper: 'east', epoch: 3 } as const),
+  ...{ groups: OTHERS, held: false, stableLagMs: 1234 },
+}
+
+test('what several groups promise, and what a cluster of peers', () => {
+  const status = nodeStatus('a', { origins: ORIGINS })
+  golden('explain-groups', explanationLines(explain(status), plain))
+  const peers = { ...ORIGINS, strategy: 'peer' as const }
+  const members = [memberStatus('a')]
+  golden(
+    'explain-peers',
+    explanationLines(explain(nodeStatus('a', { members, origins: peers })), plain),
+  )
+  const held = statusLines(
+    {
+      from: nodeStatus('a', { origins: { ...ORIGINS, held: true } }),
+      nodes: [nodeSample('a', { group: 'east' }), nodeSample('b', { group: 'west' })],
+    },
+    plain,
+  )
+  const removed = { ...OTHERS[0], name: 'south', origin: 'south-000000', standing: 'removed' }
+  const joining = { ...OTHERS[0], name: 'upper', origin: 'upper-000000', nodes: [], linked: false }
+  const all = { ...ORIGINS, groups: [...OTHERS, removed, joining] } as typeof ORIGINS
+  golden('groups', [...held, '', ...groupLines(all, plain)])
+})
+
+test('groups are compared only where they can be', () => {
+  const report = (digest: string) =>
+    ({
+      index: 7,
+      identical: true,
+      nodes: { a: { index: 7, tables: { city: digest, sqlite_sequence: digest }, problems: [] } },
+    }) as never
+  const own = new Set(['sqlite_sequence'])
+  const groups = new Map([
+    ['east', report('a')],
+    ['west', report('b')],
+  ])
+  const same = new Map([
+    ['east', report('a')],
+    ['west', report('a')],
+  ])
+  equal(toReport(same, true, own).identical, true)
+  deepEqual(toReport(groups, true, own).different, ['city'])
+  equal(toReport(groups, false, own).identical, true, 'nothing is known to differ')
+  equal(toReport(groups, true, new Set(['city', 'sqlite_sequence'])).identical, true)
+  const away = new Map([
+    ['east', report('a')],
+    ['west', { code: 'UNREACHABLE', detail: 'x.' } as never],
+  ])
+  equal(toReport(away, false, own).identical, false)
+  golden('verify-groups', [
+    ...groupsLines(toReport(groups, true, own), plain),
+    ...groupsLines(toReport(away, false, own), plain),
+  ])
+})
+
+const CONFLICTS: readonly StoredConflict[] = [
+  {
+    stamp: { time: 1_763_720_000_123_456, origin: 'west-1f2e3d' },
+    ...{ number: 0, kind: 'update-update', table: 'stock', key: [1n], columns: ['left'] },
+    ...{ kept: [1n, "pe'n", 9n], lost: [undefined, undefined, 7.0], open: true },
+  },
+  {
+    stamp: { time: 1_763_720_000_200_000, origin: 'east-000000' },
+    ...{ number: 3, kind: 'delete-updated', table: 'stock', key: ['\x1b[31m'], columns: [] },
+    ...{ kept: null, lost: null, open: false },
+  },
+]
+
+test('conflicts, and the rules for them', () => {
+  const [first, second] = CONFLICTS as [StoredConflict, StoredConflict]
+  const table = { columns: ['id', 'name', 'left'] } as unknown as ConflictTable
+  golden('conflicts', [
+    ...listLines(CONFLICTS, plain),
+    '',
+    ...conflictLines(first, table, plain),
+    '',
+    ...conflictLines(second, table, plain),
+    '',
+    JSON.stringify(
+      CONFLICTS.map((each) => jsonOf(each, table)),
+      (_, value) => (typeof value === 'bigint' ? Number(value) : value),
+      2,
+    ),
+    '',
+    ...ruleLines(
+      [
+        { table: 'stock', column: 'left', rule: 'add' },
+        { table: 'stock', column: '', rule: 'first' },
+      ],
+      plain,
+    ),
+  ])
+  deepEqual(parseId(conflictId(first)), {
+    time: 1_763_720_000_123_456,
+    number: 0,
+    origin: 'west-1f2e3d',
+  })
+  throws(() => parseId('7'), { code: 'BAD_USAGE' })
+  deepEqual(placeOf('stock.left'), { table: 'stock', column: 'left' })
+  deepEqual(placeOf('"a.b"."c""d"'), { table: 'a.b', column: 'c"d' })
+  deepEqual(placeOf('stock'), { table: 'stock', column: '' })
+  throws(() => placeOf('.left'), { code: 'BAD_USAGE' })
+})
+
 test('a configuration is explained without asking anybody', () => {
   const urls = ['a', 'b', 'c'].map((host) => `http://${host}:7001`)
   const folder = mkdtempSync(join(tmpdir(), 'quorate-explain-'))
@@ -77,6 +200,12 @@ test('a configuration is explained without asking anybody', () => {
     throws(() => explainConfig(readOptions(file)), { code: 'BAD_CONFIG' })
     writeFileSync(file, 'name: b\n')
     equal(explainConfig(readOptions(file)).survives, 0)
+    writeFileSync(file, `join: [${urls.join(', ')}]\nexpect: 3\nstrategy: peer\n`)
+    const peers = explainConfig(readOptions(file))
+    deepEqual('groups' in peers && [peers.groups, peers.quorum], [urls, 2])
+    writeFileSync(file, 'name: b\nstrategy: multi-leader\ngroup: east\n')
+    const east = explainConfig(readOptions(file))
+    deepEqual('groups' in east && [east.groups, east.keeper], [['east'], 'east'])
   } finally {
     rmSync(folder, { recursive: true })
   }

@@ -37,6 +37,12 @@ export interface OpenReply {
   abort(reason: unknown): void
 }
 
+/** What nodes said to attempts before. */
+interface Told {
+  last: QuorateError | null
+  unknown: QuorateError | null
+}
+
 /** A node that is silent for this long is asked whether it lives, and again after each such time. */
 const SILENCE_MS = 1000
 /** How long it has to say so. */
@@ -122,7 +128,7 @@ export class Caller {
     once: (url: string) => Promise<T>,
   ): Promise<T> {
     let mayHaveRun = false
-    let position: number | undefined
+    const told: Told = { last: null, unknown: null }
     for (let attempt = 0; ; attempt += 1) {
       const url = call.only ?? this.#nodes.choose(call.prefer)
       try {
@@ -133,13 +139,16 @@ export class Caller {
         if (deadline.aborted) throw this.#ended(call, deadline)
         const timedOut = error === deadline.signal.reason
         mayHaveRun ||= call.writes && (timedOut || mayStillRun(error))
-        if (error instanceof QuorateError) position = error.facts.position ?? position
+        if (error instanceof QuorateError && !timedOut) note(told, error)
+        // It has run nowhere, so it may as well be written in that node's group, under a new name.
+        if (isOfOtherGroup(error) && !mayHaveRun) throw error
         if (!timedOut && !isRetryable(error)) throw error
         this.#nodes.failed(url)
-        if (deadline.passed || call.only !== undefined)
-          throw outcome(error, url, mayHaveRun, position)
+        // What a node said tells more than that a later attempt had no time, or reached nobody.
+        const end = told.last ?? error
+        if (deadline.passed || call.only !== undefined) throw outcome(end, url, mayHaveRun, told)
         await deadline.wait(backoffMs(attempt))
-        if (deadline.passed) throw outcome(error, url, mayHaveRun, position)
+        if (deadline.passed) throw outcome(end, url, mayHaveRun, told)
       }
     }
   }
@@ -288,6 +297,11 @@ function isRetryable(error: unknown): boolean {
   return error.code === 'UNKNOWN_OUTCOME' || ERRORS[error.code].retry !== 'never'
 }
 
+/** A node says that the write was named at another group, and has not run at its own. */
+function isOfOtherGroup(error: unknown): boolean {
+  return error instanceof QuorateError && error.code === 'OTHER_GROUP'
+}
+
 /** Whether a node may have run it, or may yet, although this came back. */
 function mayStillRun(error: unknown): boolean {
   if (error instanceof ConnectionError) return !error.refused
@@ -295,18 +309,17 @@ function mayStillRun(error: unknown): boolean {
   return error.code === 'UNKNOWN_OUTCOME'
 }
 
+function note(told: Told, error: QuorateError): void {
+  told.last = error
+  if (error.code === 'UNKNOWN_OUTCOME') told.unknown = error
+}
+
 /** What to tell the caller when no more can be tried. */
-function outcome(
-  error: unknown,
-  url: string,
-  mayHaveRun: boolean,
-  position: number | undefined,
-): unknown {
+function outcome(error: unknown, url: string, mayHaveRun: boolean, { unknown }: Told): unknown {
   if (mayHaveRun) {
-    if (error instanceof QuorateError && error.code === 'UNKNOWN_OUTCOME') return error
-    const detail = `The write got no answer in time; last at ${url}.`
-    // An earlier attempt may have told where to look.
-    return new QuorateError('UNKNOWN_OUTCOME', detail, position === undefined ? {} : { position })
+    // An earlier attempt may have told where to look, and what is missing.
+    if (unknown !== null) return unknown
+    return new QuorateError('UNKNOWN_OUTCOME', `The write got no answer in time; last at ${url}.`)
   }
   if (error instanceof ConnectionError) {
     return new QuorateError('UNREACHABLE', `No node answered; last ${url}: ${error.message}.`)

@@ -4,7 +4,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import { ERRORS, type ErrorCode, QuorateError } from '../base/errors.ts'
-import { encodeToken } from '../model/token.ts'
+import { decodeToken, encodeToken } from '../model/token.ts'
 import { type ConnectOptions, connect } from './index.ts'
 import { nodeTransport } from './node-transport.ts'
 import { type Answer, fakeNodes, type Handler, opened, silence, TOPOLOGY } from './testing.ts'
@@ -378,4 +378,66 @@ test('two clients never share a name', async () => {
   await first.db.execute('delete from t')
   await second.db.execute('delete from t')
   notEqual(first.seen[0]?.headers['quorate-write'], second.seen[0]?.headers['quorate-write'])
+})
+
+/** Node a is of group east, b of west. */
+const ofGroups = (url: string): object => ({
+  ...TOPOLOGY,
+  ...(url.startsWith('http://a') ? { origin: 'east' } : { origin: 'west', position: 7 }),
+})
+
+function clientOfGroups(handler: Handler, timeoutMs: number) {
+  const { transport, seen } = fakeNodes(handler, ofGroups)
+  return { db: connect(['http://a:1', 'http://b:1'], { transport, timeoutMs }), seen }
+}
+
+/** As nodes refuse names that were made elsewhere. */
+function byName({ url, headers }: HttpRequest): Answer {
+  const own = url.startsWith('http://a') ? 'east' : 'west'
+  const of = headers['quorate-write']?.split(':')[3]
+  return of === own ? { body: OK } : { status: 409, body: { code: 'OTHER_GROUP', message: 'No.' } }
+}
+
+const namesIn = (seen: readonly HttpRequest[]) =>
+  seen.map(({ headers }) => headers['quorate-write']?.replace(/^\w+:/, ''))
+
+test('a write that no node of its group can have run is named anew at another group', async () => {
+  const { db, seen } = clientOfGroups((request) => {
+    return request.url.startsWith('http://a') ? lost(true) : byName(request)
+  }, 5_000)
+  await db.execute('insert into t values (1)')
+  deepEqual(namesIn(seen), ['1:41:east', '1:41:east', '2:7:west'])
+  await db.execute('insert into t values (2)')
+  equal(namesIn(seen).at(-1), '3:7:west')
+})
+
+test('a write that may have run in its group is never run in another', async () => {
+  const { db, seen } = clientOfGroups((request) => {
+    return request.url.startsWith('http://a') ? lost(false) : byName(request)
+  }, 200)
+  await rejects(db.execute('insert into t values (1)'), hasCode('UNKNOWN_OUTCOME'))
+  ok(seen.length > 2)
+  equal(new Set(namesIn(seen)).size, 1)
+})
+
+test('the token of a session covers what it saw of each group, wherever it asks next', async () => {
+  const seenOf = { a: { east: 5, west: 2 }, b: { east: 4, west: 6 } }
+  const token = (self: 'a' | 'b') => {
+    const origins = { self, seen: Object.entries(seenOf[self]) }
+    return encodeToken({ cluster: 'c', term: 1, index: 9, origins })
+  }
+  const { db, seen } = clientOfGroups(({ url }, count) => {
+    if (url.startsWith('http://a') && count > 1) lost(true)
+    const headers = { 'quorate-session': token(url.startsWith('http://a') ? 'a' : 'b') }
+    return { body: OK, headers }
+  }, 5_000)
+  for (let i = 0; i < 3; i += 1) await db.query('select 1')
+  const shown = decodeToken(seen.at(-1)?.headers['quorate-session'] ?? '')
+  deepEqual(shown.origins, {
+    self: 'b',
+    seen: [
+      ['east', 5],
+      ['west', 6],
+    ],
+  })
 })

@@ -10,6 +10,8 @@ export interface Topology {
   readonly members?: readonly { readonly url?: string; readonly role?: string }[]
   /** Committed entries as the answering node knows. */
   readonly position?: number
+  /** With several groups: as whom the node's own one writes, whose log the position is in. */
+  readonly origin?: string | null
 }
 
 export class Nodes {

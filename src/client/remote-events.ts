@@ -7,7 +7,9 @@ import { decodeChanges } from '../model/changes.ts'
 import type { OpenReply } from './caller.ts'
 import type { Emitter } from './emitter.ts'
 import { leaderOf } from './leader-event.ts'
+import { emitMerge } from './merge-event.ts'
 import { linesOf, timed } from './remote-cursor.ts'
+import type { Place } from './session.ts'
 import { ConnectionError } from './transport.ts'
 import type { DbEvents, NodeEventData, NodeStatus } from './types.ts'
 import { toChangeEvent } from './values.ts'
@@ -18,15 +20,15 @@ const SILENCE_MS = 40_000
 const RETRY_MS = 250
 const RETRY_MS_MAX = 5_000
 const LAG_MS = 1_000
-const STREAMED = ['change', 'event', 'leader'] as const
+const STREAMED = ['change', 'event', 'leader', 'conflict', 'reordered'] as const
 
 export interface EventSource {
   /** GET on some node, resolved when the answer begins. */
   open(path: string, signal: AbortSignal): Promise<OpenReply>
   /** The node broke off; ask another one next. */
   failed(url: string): void
-  /** A position from which nothing is missed that this session does from now on. */
-  position(): Promise<number>
+  /** A place from which nothing is missed that this session does from now on. */
+  place(): Promise<Place>
   status(): Promise<NodeStatus>
 }
 
@@ -41,9 +43,11 @@ export class RemoteEvents {
   #lagTimer: ReturnType<typeof setInterval> | undefined
   #lag = 0
   /** Where changes begin; null: nobody listens to them. */
-  #from: Promise<number> | null = null
+  #from: Promise<Place> | null = null
   /** Through where they were told. */
-  #after: number | null = null
+  #after: Place | null = null
+  /** With several groups: in whose log the positions of the stream are, as it says itself. */
+  #origin: string | null = null
 
   constructor(source: EventSource, events: Emitter<DbEvents>, bigints: boolean) {
     this.#source = source
@@ -58,7 +62,7 @@ export class RemoteEvents {
       return
     }
     if (name === 'change') {
-      this.#from = wanted ? this.#source.position() : null
+      this.#from = wanted ? this.#source.place() : null
       this.#from?.catch(() => {})
       this.#after = null
     }
@@ -102,11 +106,13 @@ export class RemoteEvents {
     try {
       this.#after ??= await this.#from
     } catch (error) {
-      this.#from = this.#source.position()
+      this.#from = this.#source.place()
       this.#from.catch(() => {})
       throw error
     }
-    return `?changes=1&after=${this.#after}`
+    const { index, origin } = this.#after
+    const of = origin === null ? '' : `&of=${encodeURIComponent(origin)}`
+    return `?changes=1&after=${index}${of}`
   }
 
   /** Until the stream ends. */
@@ -114,6 +120,7 @@ export class RemoteEvents {
     const reply = await this.#source.open(`/events${await this.#query()}`, signal)
     try {
       let name = ''
+      this.#origin = null
       for await (const line of linesOf(timed(reply, SILENCE_MS))) {
         this.#vain = 0
         if (line.startsWith('event: ')) name = line.slice('event: '.length)
@@ -128,11 +135,17 @@ export class RemoteEvents {
     if (name === 'change') {
       const changes = decodeChanges(data)
       await this.#events.emit('change', toChangeEvent(changes, this.#bigints))
-      this.#after = changes.kind === 'gap' ? changes.through : changes.index
+      const index = changes.kind === 'gap' ? changes.through : changes.index
+      this.#after = { index, origin: this.#origin }
+      return
+    }
+    if (name === 'origin') {
+      this.#origin = String(JSON.parse(data))
       return
     }
     const event = JSON.parse(data) as NodeEventData
     await this.#events.emit('event', event)
+    await emitMerge(this.#events, event)
     if (!this.#events.has('leader')) return
     const leader = await leaderOf(event, () => this.#source.status())
     if (leader !== null) await this.#events.emit('leader', leader)

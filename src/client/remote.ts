@@ -19,11 +19,12 @@ import {
   type WirePipeline,
   type WireRequest,
 } from './hrana.ts'
+import { placeOf, sendNamed } from './named-write.ts'
 import { Nodes, type Topology } from './nodes.ts'
 import { cursorRows } from './remote-cursor.ts'
 import { RemoteEvents } from './remote-events.ts'
 import { remoteLine, type SendOnStream } from './remote-line.ts'
-import { Session } from './session.ts'
+import { type Place, Session } from './session.ts'
 import { LineTransaction, runTransaction } from './transaction.ts'
 import { fetchTransport, type HttpReply, type Transport } from './transport.ts'
 import type {
@@ -51,9 +52,9 @@ import { FOREIGN_KEYS_OFF, toExecuteResult, toRows, toStatement } from './values
 export interface ConnectOptions extends ValueOptions {
   /** The cluster's token, sent as `authorization: Bearer …`. */
   readonly token?: string
-  /** Default read level; the nodes' default is `session`. */
+  /** Default read level; else that of the nodes: `session`, with strategy peer `quorum`. */
   readonly read?: ReadLevel
-  /** Default ack level; the nodes' default is `majority`. */
+  /** Default ack level; else that of the nodes: `majority`, with strategy peer `quorum`. */
   readonly ack?: AckLevel
   /** Default of each call's timeoutMs: 10,000. */
   readonly timeoutMs?: number
@@ -90,7 +91,7 @@ export class RemoteDb implements Db {
       open: (path: string, signal: AbortSignal) =>
         this.#caller.open({ ...this.#basics({ signal }), ...this.#get(path) }),
       failed: (url: string) => this.#caller.failed(url),
-      position: () => this.#since({}),
+      place: () => this.#place(),
       status: () => this.status(),
     }
     this.#sources = new RemoteEvents(source, this.#events, this.#bigints({}))
@@ -265,29 +266,27 @@ export class RemoteDb implements Db {
   ): Promise<T> {
     const started = performance.now()
     const writes = kind !== 'read'
-    const id = writes ? this.#session.nameWrite(await this.#since(options)) : null
     const basics = this.#basics(options)
-    return await this.#caller.call({
-      ...basics,
-      timeoutMs: Math.max(1, basics.timeoutMs - (performance.now() - started)),
-      headers: this.#headers(options, id),
-      body: pipelineBody(requests, null),
-      prefer: kind === 'write' ? 'leader' : this.#prefer(options),
-      writes,
-      decode: (reply) => read(this.#decode(reply)),
-    })
+    const leftMs = (): number => Math.max(1, basics.timeoutMs - (performance.now() - started))
+    const send = (name: string | null): Promise<T> =>
+      this.#caller.call({
+        ...basics,
+        timeoutMs: leftMs(),
+        headers: this.#headers(options, name),
+        body: pipelineBody(requests, null),
+        prefer: kind === 'write' ? 'leader' : this.#prefer(options),
+        writes,
+        decode: (reply) => read(this.#decode(reply)),
+      })
+    if (!writes) return await send(null)
+    const ask = (): Promise<Topology> => this.#caller.topology(leftMs(), options.signal)
+    return await sendNamed(this.#session, ask, send)
   }
 
-  /** Where the log stood before a write is sent: asked once, and known from every answer after. */
-  async #since(options: CallOptions): Promise<number> {
-    if (this.#session.since === null) {
-      const { position } = await this.#caller.topology(this.#timeoutMs(options), options.signal)
-      if (typeof position !== 'number') {
-        throw new QuorateError('INTERNAL', 'The topology has no position.')
-      }
-      this.#session.sawPosition(position)
-    }
-    return this.#session.since ?? 0
+  /** Where changes begin that this session makes from now on. */
+  async #place(): Promise<Place> {
+    const ask = (): Promise<Topology> => this.#caller.topology(this.#timeoutMs({}))
+    return this.#session.place ?? (await placeOf(this.#session, ask))
   }
 
   #decode(reply: HttpReply): WirePipeline {
@@ -315,7 +314,7 @@ export class RemoteDb implements Db {
     const headers: Record<string, string> = {}
     const read = this.#level(options)
     const ack = options.ack ?? this.#options.ack
-    if (read !== undefined) headers['quorate-read'] = read
+    if (read !== undefined) headers['quorate-read'] = String(read)
     if (ack !== undefined) headers['quorate-ack'] = String(ack)
     if (this.#session.token !== null) headers['quorate-session'] = this.#session.token
     if (write !== null) headers['quorate-write'] = write

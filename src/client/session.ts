@@ -4,7 +4,13 @@
  */
 
 import type { SessionToken } from '../model/request.ts'
-import { decodeToken } from '../model/token.ts'
+import { decodeToken, encodeToken, joinTokens } from '../model/token.ts'
+
+/** Where a log stands: that of the one leader, or of the group that writes as an origin. */
+export interface Place {
+  readonly index: number
+  readonly origin: string | null
+}
 
 export class Session {
   /** 16 random bytes: no two clients may ever share a name, or one's write would answer the other's. */
@@ -12,42 +18,43 @@ export class Session {
   #number = 0
   #text: string | null = null
   #token: SessionToken | null = null
-  #first: number | null = null
+  #place: Place | null = null
 
   /** What the next request must show to see everything that this session saw. */
   get token(): string | null {
     return this.#text
   }
 
-  /** A position that is safe for a write not yet sent; null before anything was heard. */
-  get since(): number | null {
-    return this.#token?.index ?? this.#first
+  /** A place that is safe for a write not yet sent; null before anything was heard. */
+  get place(): Place | null {
+    return this.#place
   }
 
   /** Answers may overtake each other, so an older token never replaces a later one. */
   sawToken(text: string | null): void {
     if (text === null || text === this.#text) return
     const token = readToken(text)
-    if (token === null || !isLater(token, this.#token)) return
-    this.#text = text
-    this.#token = token
+    if (token === null) return
+    const joined = joinTokens(this.#token, token)
+    if (joined === this.#token) return
+    this.#text = joined === token ? text : encodeToken(joined)
+    this.#token = joined
+    this.#place = { index: joined.index, origin: joined.origins?.self ?? null }
   }
 
-  /** Where the log stood before this session's first answer. */
-  sawPosition(index: number): void {
-    this.#first ??= index
+  /** Where a log stands that this session has not read from, or not for a while. */
+  sawPlace(place: Place): Place {
+    const known = this.#place
+    if (known === null || known.origin !== place.origin) this.#place = place
+    return this.#place ?? place
   }
 
   /** The name of a write: made once for each write, the same on every retry of it. */
-  nameWrite(since: number): string {
+  nameWrite({ index, origin }: Place): string {
     this.#number += 1
-    return `${this.#name}:${this.#number}:${since}`
+    const name = `${this.#name}:${this.#number}:${index}`
+    return origin === null ? name : `${name}:${origin}`
   }
-}
-
-function isLater(token: SessionToken, known: SessionToken | null): boolean {
-  if (known === null || token.term !== known.term) return token.term > (known?.term ?? -1)
-  return token.index > known.index
 }
 
 /** A token that can't be read must not turn an answer that is there into an error. */

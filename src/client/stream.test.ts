@@ -174,6 +174,50 @@ test('changes come from where the session stood, and go on after a break where t
   match(seen[1]?.url ?? '', /\/events\?changes=1&after=45$/)
 })
 
+test('with several groups a position is told with the group in whose log it is', async () => {
+  const answers = [
+    `${sse('origin', '"east-abc123"')}${changed(43)}`,
+    `${sse('origin', '"west-abc123"')}${sse('change', encodeChanges({ kind: 'gap', through: 7 }))}`,
+  ]
+  const { db, seen } = client((request, count) => {
+    const body = answers[count - 1]
+    return body === undefined ? silence(request) : { body }
+  })
+  const last = await new Promise<ChangeEvent>((resolve) => {
+    db.on('change', (event) => {
+      if (event.kind === 'gap') resolve(event)
+    })
+  })
+  deepEqual(last, { kind: 'gap', through: 7 })
+  while (seen.length < 3) await new Promise(setImmediate)
+  await db.close()
+  deepEqual(
+    seen.map(({ url }) => new URL(url).search),
+    [
+      '?changes=1&after=41',
+      '?changes=1&after=43&of=east-abc123',
+      '?changes=1&after=7&of=west-abc123',
+    ],
+  )
+})
+
+test('conflicts and reordering have events of their own', async () => {
+  const events = [
+    { name: 'conflict', facts: { conflicts: 2, table: 't', kind: 'overwritten' } },
+    { name: 'reordered', facts: { transactions: 5 } },
+  ]
+  const { db } = client((request, count) => {
+    // The second listener opens the stream anew.
+    if (count > 2) return silence(request)
+    return { body: events.map((event) => sse(event.name, JSON.stringify(event))).join('') }
+  })
+  const conflict = new Promise((resolve) => db.on('conflict', resolve))
+  const reordered = new Promise((resolve) => db.on('reordered', resolve))
+  deepEqual(await conflict, { conflicts: 2, table: 't', kind: 'overwritten' })
+  deepEqual(await reordered, { transactions: 5 })
+  await db.close()
+})
+
 test('leader events have the name of the leader, and nobody listening means no stream', async () => {
   const members = [{ id: 'x1', name: 'x' }]
   const { db, seen } = client((request, count) => {

@@ -11,7 +11,10 @@ export type Handler = (request: HttpRequest, count: number) => Answer | Promise<
 export const TOPOLOGY = { position: 41, leader: null, members: [] }
 
 /** Answers by a function; notes the requests. Topology and readiness answer by themselves. */
-export function fakeNodes(handler: Handler): { transport: Transport; seen: HttpRequest[] } {
+export function fakeNodes(
+  handler: Handler,
+  topology: (url: string) => object = () => TOPOLOGY,
+): { transport: Transport; seen: HttpRequest[] } {
   const seen: HttpRequest[] = []
   const reply = ({ status = 200, headers = {}, body }: Answer): HttpReply => ({
     status,
@@ -19,7 +22,7 @@ export function fakeNodes(handler: Handler): { transport: Transport; seen: HttpR
     body: typeof body === 'string' ? body : JSON.stringify(body),
   })
   const send = async (request: HttpRequest): Promise<HttpReply> => {
-    if (request.url.endsWith('/topology')) return reply({ body: TOPOLOGY })
+    if (request.url.endsWith('/topology')) return reply({ body: topology(request.url) })
     if (request.url.endsWith('/ready')) return reply({ body: '' })
     seen.push(request)
     return reply(await handler(request, seen.length))

@@ -151,6 +151,10 @@ export interface DbEvents {
   lag: LagEvent
   /** Rows changed at this replica, own writes included. */
   change: ChangeEvent
+  /** With several groups: writes of two of them clashed, and a rule decided. */
+  conflict: ConflictEvent
+  /** With several groups: writes that are not final got another place in the order of all. */
+  reordered: ReorderedEvent
   /** Everything that a node tells about itself: elections, members, snapshots, alarms. */
   event: NodeEventData
 }
@@ -163,6 +167,20 @@ export interface LeaderEvent {
 export interface LagEvent {
   /** Committed entries that this replica has not applied. 0: it has caught up. */
   readonly entries: number
+}
+
+/** The conflicts of one moment. Their rows are in the table quorate_conflicts. */
+export interface ConflictEvent {
+  /** How many there are more than before. */
+  readonly conflicts: number
+  /** Of the first of them. */
+  readonly table: string
+  readonly kind: string
+}
+
+export interface ReorderedEvent {
+  /** How many transactions were taken back and run again behind others that came late. */
+  readonly transactions: number
 }
 
 /** What one entry of the log changed, in the order in which entries are applied. */

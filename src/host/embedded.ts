@@ -24,6 +24,7 @@ import type {
   ValueOptions,
 } from '../client/types.ts'
 import { toCells, toExecuteResult, toRows, toStatement } from '../client/values.ts'
+import { toAckLevel, toReadLevel } from '../model/levels.ts'
 import type { Program, ProgramResult, Statement, StatementResult } from '../model/program.ts'
 import type { AckLevel } from '../model/request.ts'
 import { firstKeyword } from '../model/sql-tokens.ts'
@@ -280,12 +281,12 @@ export class Database implements Db {
   }
 
   #cursorCall(options: StreamOptions): CursorCall {
-    const level = options.read ?? this.#options.read
+    const level = toReadLevel(options.read ?? this.#link.levels.read)
     return { level, timeoutMs: this.#timeoutMs(options), signal: options.signal }
   }
 
   #ack(options: CallOptions): AckLevel {
-    return options.ack ?? this.#options.ack
+    return toAckLevel(options.ack ?? this.#link.levels.ack)
   }
 
   #timeoutMs(options: CallOptions | StreamOptions): number {

@@ -1,6 +1,7 @@
 /**
  * How a file that belongs to no cluster gets into one: it founds it, joins one, or founds it
- * together with others that start at the same time.
+ * together with others that start at the same time. With several groups it may also found the group
+ * that it is of (group-joining.ts).
  *
  * Founding together (`--expect N`): everybody asks everybody. When N fresh nodes see each other, the
  * one with the smallest id asks the others to promise that they will join it and no one else, ever;
@@ -9,28 +10,36 @@
  */
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ERRORS, type ErrorCode, QuorateError } from '../base/errors.ts'
+import { type ErrorCode, QuorateError } from '../base/errors.ts'
 import type { Members } from '../model/members.ts'
+import type { Strategy } from '../model/origin-entry.ts'
 import type { NodeOptions } from '../node/options.ts'
 import { readIfThere, writeDurably } from '../store/durable-file.ts'
+import { joinGroup } from './group-joining.ts'
+import { askToJoin, post, type Self } from './joining.ts'
 
 /** What a node answers to one that starts: who it is and whether it is still free. */
 export interface Meeting {
   readonly id: string
   readonly url: string
   readonly cluster: string | null
+  /** Of its cluster; null if it belongs to none, or has only begun to. */
+  readonly strategy: Strategy | null
   /** The node that it has promised to join; its own id if it founds. */
   readonly promised: string | null
 }
 
 export type Start =
   | { readonly kind: 'found' }
-  | { readonly kind: 'join'; readonly members: Members }
-
-interface Self {
-  readonly id: string
-  readonly url: string
-}
+  | { readonly kind: 'join'; readonly strategy: Strategy; readonly members: Members }
+  /** The group's first node: from a copy of the file of the node at `url`. */
+  | {
+      readonly kind: 'foundGroup'
+      readonly strategy: Strategy
+      readonly group: string
+      readonly origin: string
+      readonly url: string
+    }
 
 const PAUSE_MS = 200
 /** Joining at these codes is hopeless whatever one waits for. */
@@ -40,6 +49,7 @@ const HOPELESS: readonly ErrorCode[] = [
   'UNAUTHORIZED',
   'PROTOCOL_VERSION',
   'BAD_REQUEST',
+  'BAD_CONFIG',
   'MEMBER_CHANGE_UNSAFE',
 ]
 
@@ -92,9 +102,9 @@ export async function begin(
     const reasons: string[] = []
     for (const url of urls) {
       if (url === self.url) continue
-      const answer = await askToJoin(url, options, self, signal)
-      if (typeof answer !== 'string') return { kind: 'join', members: answer }
-      reasons.push(answer)
+      const answer = await askForAdmission(url, options, self, signal)
+      if (typeof answer !== 'string') return answer
+      reasons.push(`${url}: ${answer}`)
     }
     if (expect !== null && (await foundTogether(options, self, promises, expect, signal))) {
       return { kind: 'found' }
@@ -106,22 +116,41 @@ export async function begin(
   }
 }
 
-/** The members that let us in, or why not yet. */
-async function askToJoin(
+/** How it lets us in, or why not yet. */
+async function askForAdmission(
   url: string,
   options: NodeOptions,
   self: Self,
   signal: AbortSignal,
-): Promise<Members | string> {
-  const { name, role, priority } = options
-  const body = { ...self, name, role, priority }
+): Promise<Start | string> {
   try {
-    return (await post(url, '/admin/join', body, options.token, signal)) as Members
+    const met = (await post(
+      url,
+      '/admin/meet',
+      { promise: null },
+      options.token,
+      signal,
+    )) as Meeting
+    const { strategy } = met
+    if (strategy === null) return 'It does not belong to a cluster yet.'
+    checkStrategy(options, strategy, url)
+    if (strategy !== 'leader') return await joinGroup(url, strategy, options, self, signal)
+    return { kind: 'join', strategy, members: await askToJoin(url, options, self, signal) }
   } catch (error) {
     signal.throwIfAborted()
     if (error instanceof QuorateError && HOPELESS.includes(error.code)) throw error
-    const text = error instanceof QuorateError ? error.detail : 'can not be reached.'
-    return `${url}: ${text}`
+    return error instanceof QuorateError ? error.detail : 'It can not be reached.'
+  }
+}
+
+function checkStrategy({ strategy, group }: NodeOptions, actual: Strategy, url: string): void {
+  if (strategy !== null && strategy !== actual) {
+    const detail = `strategy: this node was told ${strategy}, and the cluster of ${url} has ${actual}.`
+    throw new QuorateError('BAD_CONFIG', detail)
+  }
+  if (group !== null && actual === 'leader') {
+    const detail = `group: the cluster of ${url} has one leader for all nodes, and no groups.`
+    throw new QuorateError('BAD_CONFIG', detail)
   }
 }
 
@@ -159,26 +188,4 @@ async function askToMeet(
     signal.throwIfAborted()
     return null
   }
-}
-
-/** Posts JSON to a node's administration; throws the error that it answers. */
-export async function post(
-  base: string,
-  path: string,
-  body: object,
-  token: string | null,
-  signal: AbortSignal,
-): Promise<unknown> {
-  const headers: Record<string, string> = { 'content-type': 'application/json' }
-  if (token !== null) headers['authorization'] = `Bearer ${token}`
-  const response = await fetch(new URL(path, base), {
-    method: 'POST',
-    headers,
-    body: JSON.stringify(body),
-    signal: AbortSignal.any([signal, AbortSignal.timeout(15_000)]),
-  })
-  const answer = (await response.json()) as { error?: { code?: string; message?: string } }
-  if (response.ok) return answer
-  const { code = '', message = `HTTP ${response.status}` } = answer.error ?? {}
-  throw new QuorateError(code in ERRORS ? (code as ErrorCode) : 'INTERNAL', message)
 }

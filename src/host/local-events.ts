@@ -1,6 +1,7 @@
 /** Where an embedded database's events come from. What nobody listens to is not looked for. */
 import type { Emitter } from '../client/emitter.ts'
 import { leaderOf } from '../client/leader-event.ts'
+import { emitMerge } from '../client/merge-event.ts'
 import type { DbEvents, NodeEventData } from '../client/types.ts'
 import { toChangeEvent } from '../client/values.ts'
 import { ChangeFeed } from '../server/change-feed.ts'
@@ -70,6 +71,7 @@ export class LocalEvents {
 
   async #event(event: NodeEventData): Promise<void> {
     void this.#events.emit('event', event)
+    void emitMerge(this.#events, event)
     if (!this.#events.has('leader')) return
     const leader = await leaderOf(event, () => this.#link.status()).catch(() => null)
     if (leader !== null) await this.#events.emit('leader', leader)

@@ -5,6 +5,7 @@
 import { fromErrorData, QuorateError } from '../base/errors.ts'
 import type { Program, Statement } from '../model/program.ts'
 import type { NodeReply, NodeRequest, SessionToken } from '../model/request.ts'
+import { joinTokens } from '../model/token.ts'
 import type { NodeLink } from './node-link.ts'
 
 type Result = Extract<NodeReply, { kind: 'result' }>
@@ -74,12 +75,7 @@ export class LocalSession {
 
   /** Answers may overtake each other, so an older token never replaces a later one. */
   #saw(token: SessionToken): void {
-    const known = this.#token
-    const later =
-      known === null ||
-      token.term > known.term ||
-      (token.term === known.term && token.index > known.index)
-    if (later) this.#token = token
+    this.#token = joinTokens(this.#token, token)
   }
 }
 

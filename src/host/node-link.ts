@@ -8,7 +8,7 @@ import type { ErrorData } from '../base/errors.ts'
 import { fromErrorData, QuorateError, toErrorData } from '../base/errors.ts'
 import type { NodeReply, NodeRequest } from '../model/request.ts'
 import type { NodeStatus } from '../model/status.ts'
-import type { NodeOptions } from '../node/options.ts'
+import { type DefaultLevels, levelsOf, NODE_DEFAULTS, type NodeOptions } from '../node/options.ts'
 import type { NodeEvent } from '../node/ports.ts'
 import { type CompactReplies, eachReply } from './compact-replies.ts'
 
@@ -20,7 +20,7 @@ export type ToNode =
   | { readonly kind: 'close' }
 
 export type FromNode =
-  | { readonly kind: 'started'; readonly url: string }
+  | { readonly kind: 'started'; readonly url: string; readonly levels: DefaultLevels }
   | { readonly kind: 'failed'; readonly error: ErrorData }
   | { readonly kind: 'replies'; readonly replies: CompactReplies }
   | { readonly kind: 'status'; readonly id: number; readonly status: NodeStatus }
@@ -31,6 +31,8 @@ export type FromNode =
 export interface NodeLink {
   /** Where the node listens. */
   readonly url: string
+  /** Of calls that name none. */
+  readonly levels: DefaultLevels
   request(request: NodeRequest): Promise<NodeReply>
   status(): Promise<NodeStatus>
   onEvent(listener: (event: NodeEvent) => void): void
@@ -79,6 +81,7 @@ class ThreadLink implements NodeLink {
   #lastId = 0
   #gone: QuorateError | null = null
   url = ''
+  levels = levelsOf('leader', NODE_DEFAULTS)
 
   constructor(worker: Worker) {
     this.#worker = worker
@@ -136,6 +139,7 @@ class ThreadLink implements NodeLink {
     switch (message.kind) {
       case 'started':
         this.url = message.url
+        this.levels = message.levels
         this.#started.resolve()
         return
       case 'failed':

@@ -35,7 +35,7 @@ function serve(node: RunningNode): void {
         void node.stop().then(() => send({ kind: 'closed', running: node.running }))
     }
   })
-  send({ kind: 'started', url: node.url })
+  send({ kind: 'started', url: node.url, levels: node.levels })
 }
 
 try {

@@ -8,18 +8,18 @@ import { dirname, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { crc32 } from 'node:zlib'
 import { present } from '../base/assert.ts'
-import { type NodeId, toLogIndex, toTerm } from '../base/brand.ts'
-import { type ErrorData, fromErrorData, QuorateError } from '../base/errors.ts'
+import { type NodeId, toTerm } from '../base/brand.ts'
+import { type ErrorData, QuorateError } from '../base/errors.ts'
 import { prngFromSeed } from '../base/prng.ts'
 import { RELEASE } from '../base/release.ts'
 import { entryChecksum } from '../model/entry-codec.ts'
-import type { Members } from '../model/members.ts'
+import type { Strategy } from '../model/origin-entry.ts'
 import type { NodeReply, NodeRequest } from '../model/request.ts'
 import type { NodeStatus } from '../model/status.ts'
 import { PEER_PATH, PeerTransport } from '../net/peer-transport.ts'
 import { NodeDriver } from '../node/driver.ts'
-import type { NodeOptions } from '../node/options.ts'
-import type { NodeEvent, StorePort } from '../node/ports.ts'
+import { type DefaultLevels, levelsOf, type NodeOptions } from '../node/options.ts'
+import type { NodeEvent } from '../node/ports.ts'
 import { statusOf } from '../node/status.ts'
 import { createHttpServer, type HttpServer } from '../server/http-server.ts'
 import { loadJwtKeys } from '../server/jwt-keys.ts'
@@ -30,17 +30,17 @@ import {
   loadHardState,
   loadIdentity,
   openFolder,
-  resolveIdentity,
   saveHardState,
-  saveIdentity,
 } from '../store/hard-state.ts'
 import { type OpenMaintenance, openMaintenance } from '../store/maintenance-port.ts'
 import { type OpenReaders, openReaders } from '../store/reader-port.ts'
 import { resumeInstall } from '../store/snapshot-install.ts'
-import { type OpenStore, openStorePort } from '../store/store-port.ts'
-import type { StoreCommand, StoreReply, StoreState } from '../store/types.ts'
-import { begin, Promises } from './founding.ts'
+import type { OpenStore } from '../store/store-port.ts'
+import type { StoreState } from '../store/types.ts'
+import { belong } from './belonging.ts'
+import { Promises } from './founding.ts'
 import { NodeFace } from './node-face.ts'
+import { openStore } from './open-store.ts'
 
 /** Length of a tick: elections and heartbeats are counted in them. */
 const TICK_MS = 20
@@ -54,6 +54,8 @@ export interface RunningNode {
   /** Where others reach it. */
   readonly url: string
   readonly id: NodeId
+  /** Of calls that name none. */
+  readonly levels: DefaultLevels
   request(request: NodeRequest, done: (reply: NodeReply) => void): void
   status(): NodeStatus
   /** @returns a function that ends the subscription */
@@ -104,6 +106,7 @@ class Host implements RunningNode {
   readonly #server: HttpServer
   readonly #prng = prngFromSeed(randomInt(2 ** 32))
   readonly #failed = Promise.withResolvers<ErrorData>()
+  #strategy: Strategy = 'leader'
   #id: NodeId
   #url = ''
   #store: OpenStore | null = null
@@ -112,6 +115,7 @@ class Host implements RunningNode {
   #transport: PeerTransport | null = null
   #driver: NodeDriver | null = null
   #timer: NodeJS.Timeout | null = null
+  #closed = false
   readonly failed = this.#failed.promise
 
   constructor(options: NodeOptions) {
@@ -120,7 +124,8 @@ class Host implements RunningNode {
       throw new QuorateError('BAD_CONFIG', `file: the folder of ${options.file} does not exist.`)
     }
     if (!existsSync(`${options.file}-quorate/identity.json`)) {
-      assertAdoptable(options.file, options.join.length > 0 && options.expect === null)
+      const joins = options.join.length > 0 && options.expect === null
+      assertAdoptable(options.file, joins, (options.strategy ?? 'leader') !== 'leader')
     }
     this.#folder = openFolder(options.file)
     this.#lock = lockFolder(this.#folder)
@@ -141,7 +146,7 @@ class Host implements RunningNode {
       service: this.#face,
       token: options.token,
       jwtKeys: options.authJwtKey === null ? [] : loadJwtKeys(options.authJwtKey),
-      defaults: { read: options.read, ack: options.ack },
+      levels: () => this.levels,
       upgrades: {
         [PEER_PATH]: (request, socket, head) => {
           if (this.#transport === null) socket.destroy()
@@ -160,6 +165,12 @@ class Host implements RunningNode {
     return this.#url
   }
 
+  get levels(): DefaultLevels {
+    // A restarted joiner knows it only from the first snapshot.
+    const strategy = this.#driver?.origins?.state.cluster.strategy ?? this.#strategy
+    return levelsOf(strategy, this.#options)
+  }
+
   get running(): number {
     return this.#readers?.running ?? 0
   }
@@ -167,10 +178,8 @@ class Host implements RunningNode {
   async start(signal: AbortSignal): Promise<void> {
     const { file } = this.#options
     await this.#listen()
-    this.#store = await openStorePort({ path: file })
-    this.#store.onFatal((error) => this.#fail(error))
-    const state = await this.#belong(this.#store, signal)
-    const store = this.#store
+    const state = await this.#belong(signal)
+    const store = present(this.#store, () => 'store')
     this.#readers = await openReaders({ path: file })
     this.#maintenance = await openMaintenance({
       path: file,
@@ -220,6 +229,7 @@ class Host implements RunningNode {
 
   /** Closes whatever is open, in the reverse order of opening. */
   async close(): Promise<void> {
+    this.#closed = true
     this.#driver?.halt()
     clearInterval(this.#timer ?? undefined)
     // The server waits for its connections to end, and peers' are among them.
@@ -246,45 +256,41 @@ class Host implements RunningNode {
     this.#url = advertise ?? `http://${host}:${port}`
   }
 
-  /** Finds out whose the file is; if nobody's, founds or joins. */
-  async #belong(store: OpenStore, signal: AbortSignal): Promise<StoreState> {
-    const verdict = resolveIdentity(store.state.identity, loadIdentity(this.#folder))
-    if (verdict.kind === 'copy') {
-      const detail = `${verdict.reason} The file says it is node ${verdict.was.node}.`
-      throw new QuorateError('FILE_IS_COPY', detail)
-    }
-    if (verdict.kind === 'member') {
-      this.#id = verdict.id
-      if (loadIdentity(this.#folder)?.cluster == null) saveIdentity(this.#folder, verdict)
-      return store.state
-    }
-    this.#id = verdict.id ?? this.#id
-    saveIdentity(this.#folder, { id: this.#id, cluster: null })
-    const self = { id: this.#id, url: this.#url }
-    const tell = (reason: string): void => this.#emit('join.waiting', 'warn', { reason })
-    const start = await begin(this.#options, self, this.#promises, tell, signal)
-    const members = start.kind === 'found' ? this.#foundingMembers() : start.members
-    const joined = start.kind === 'join'
-    await submit(store.port, {
-      kind: 'found',
-      ticket: 0,
-      identity: { cluster: members.cluster, node: this.#id },
-      base: { term: toTerm(joined ? 0 : 1), index: toLogIndex(joined ? 0 : 1) },
-      members,
+  /** Opens the file, as a member of a cluster. */
+  async #belong(signal: AbortSignal): Promise<StoreState> {
+    const { id, state, strategy } = await belong({
+      options: this.#options,
+      folder: this.#folder,
+      id: this.#id,
+      url: this.#url,
+      promises: this.#promises,
+      files: { open: () => this.#openStore(), shut: () => this.#shutStore() },
+      tell: (reason) => this.#emit('join.waiting', 'warn', { reason }),
+      signal,
     })
-    saveIdentity(this.#folder, { id: this.#id, cluster: members.cluster })
-    // Read again from the file, so that a fresh node and a restarted one begin alike.
-    await store.close()
-    this.#store = await openStorePort({ path: this.#options.file })
-    this.#store.onFatal((error) => this.#fail(error))
-    return this.#store.state
+    this.#id = id
+    this.#strategy = strategy
+    return state
+  }
+
+  async #openStore(): Promise<OpenStore> {
+    const store = await openStore(this.#options.file, this.#options)
+    store.onFatal((error) => this.#fail(error))
+    this.#store = store
+    return store
+  }
+
+  async #shutStore(): Promise<void> {
+    const store = this.#store
+    this.#store = null
+    await store?.close()
   }
 
   /** A node that moved tells the others where it is now. */
   async #updateUrl(signal: AbortSignal): Promise<void> {
     const { name, role, priority } = this.#options
     const command = { kind: 'join', id: this.#id, name, url: this.#url, role, priority } as const
-    while (!signal.aborted && this.#driver !== null) {
+    while (!signal.aborted && !this.#closed && this.#driver !== null) {
       const known = this.#driver.order.members.members.find(({ id }) => id === this.#id)
       if (known === undefined || (known.url === this.#url && known.priority === priority)) return
       const reply = await this.#face.request({ kind: 'admin', command, timeoutMs: URL_UPDATE_MS })
@@ -292,12 +298,6 @@ class Host implements RunningNode {
       this.#emit('members.urlNotUpdated', 'warn', { code: reply.error.code, url: this.#url })
       await sleep(URL_UPDATE_MS / 10)
     }
-  }
-
-  #foundingMembers(): Members {
-    const { name, priority } = this.#options
-    const self = { id: this.#id, name, url: this.#url, role: 'voter', wants: 'voter', priority }
-    return { cluster: randomBytes(8).toString('hex'), members: [self as Members['members'][0]] }
   }
 
   #run(state: StoreState): void {
@@ -328,6 +328,8 @@ class Host implements RunningNode {
         heartbeatTicks: Math.max(1, Math.round(heartbeatMs / TICK_MS)),
         electionTicks: Math.max(3, Math.round(electionTimeoutMs / TICK_MS)),
         session: `${this.#id}/${randomBytes(6).toString('hex')}`,
+        exchangeWith: this.#options.exchangeWith,
+        driftMaxMs: this.#options.allowClockDrift,
       },
       {
         store: store.port,
@@ -362,7 +364,8 @@ class Host implements RunningNode {
     const cluster = loadIdentity(this.#folder)?.cluster ?? null
     const free = cluster === null && this.#options.join.length > 0
     const promised = asked !== null && free ? this.#promises.make(asked) : this.#promises.to
-    return { id: this.#id, url: this.#url, cluster, promised }
+    const strategy = this.#driver === null ? null : this.#strategy
+    return { id: this.#id, url: this.#url, cluster, strategy, promised }
   }
 
   // Stopping
@@ -392,16 +395,6 @@ class Host implements RunningNode {
   #emit(name: string, level: NodeEvent['level'], facts: NodeEvent['facts']): void {
     this.#face.emit({ name, level, facts })
   }
-}
-
-/** One command to a store that no driver uses yet. */
-function submit(port: StorePort, command: StoreCommand): Promise<StoreReply> {
-  return new Promise((resolve, reject) => {
-    port.submit(command, (reply) => {
-      if (reply.kind === 'failed') reject(fromErrorData(reply.error))
-      else resolve(reply)
-    })
-  })
 }
 
 function sizeOf(path: string): number {

@@ -7,6 +7,8 @@ import { QuorateError } from '../base/errors.ts'
 
 const utf8 = new TextDecoder('utf-8', { ignoreBOM: true })
 
+export const CHECKSUM_BYTES = 4
+
 /** Beyond this a buffer that grew for one large body is given back. */
 const KEEP_BYTES = 4 * 1024 * 1024
 
@@ -23,6 +25,15 @@ export class ByteWriter {
   /** A copy of what was written, with memory of its own. */
   finish(): Uint8Array {
     return new Uint8Array(this.#buffer.subarray(0, this.#at))
+  }
+
+  /** Like finish, with the crc32 of everything behind it; see endsWithChecksum. */
+  finishWithChecksum(crc32: (data: Uint8Array) => number): Uint8Array {
+    const end = this.#at
+    const checksum = crc32(this.#buffer.subarray(0, end))
+    this.#reserve(CHECKSUM_BYTES)
+    this.#at = this.#buffer.writeUInt32LE(checksum, end)
+    return this.finish()
   }
 
   byte(value: number): void {
@@ -156,5 +167,41 @@ export class ByteReader {
     }
     this.#at += bytes
     return start
+  }
+}
+
+/**
+ * Whether bytes are as finishWithChecksum made them.
+ *
+ * @param crc32 from outside, because node:zlib is not everywhere where model/ runs
+ */
+export function endsWithChecksum(bytes: Uint8Array, crc32: (data: Uint8Array) => number): boolean {
+  const end = bytes.length - CHECKSUM_BYTES
+  if (end < 0) return false
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  return view.getUint32(end, true) === crc32(bytes.subarray(0, end))
+}
+
+const NO_BYTES = new Uint8Array(0)
+
+/** A copy in memory of its own. Not bytes.slice: that of a Buffer is a view. */
+export function copy(bytes: Uint8Array): Uint8Array {
+  return bytes.length === 0 ? NO_BYTES : new Uint8Array(bytes)
+}
+
+/** As many as a count read before says; each must take a byte at least, or a lie would run away. */
+export function times<T>(count: number, make: () => T): T[] {
+  const list: T[] = []
+  for (let i = 0; i < count; i += 1) list.push(make())
+  return list
+}
+
+/** Runs a decoder; whatever is wrong becomes LOG_CORRUPT about `what`. */
+export function decoded<T>(what: string, decode: () => T): T {
+  try {
+    return decode()
+  } catch (cause) {
+    const why = cause instanceof QuorateError ? cause.detail : String(cause)
+    throw new QuorateError('LOG_CORRUPT', `${what} can't be read: ${why}`, {}, { cause })
   }
 }

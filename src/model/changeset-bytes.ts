@@ -3,32 +3,41 @@
  * business of changeset.ts and changeset-writer.ts.
  */
 import { QuorateError } from '../base/errors.ts'
+import {
+  BLOB,
+  DELETE,
+  INSERT,
+  INTEGER,
+  NULL,
+  REAL,
+  TABLE,
+  TEXT,
+  UNDEFINED,
+  UPDATE,
+} from './changeset-format.ts'
 
-const TABLE = 0x54
-const INSERT = 18
-const DELETE = 9
-const UPDATE = 23
 const KINDS: readonly number[] = [DELETE, UPDATE, INSERT]
 
 /** The changes of one table in a changeset. */
 export interface Section {
   readonly table: string
+  readonly columns: number
   /** Its header and its records. */
   readonly bytes: Uint8Array
 }
 
 const utf8 = new TextDecoder('utf-8', { ignoreBOM: true })
 
-function corrupt(at: number): QuorateError {
+export function corrupt(at: number): QuorateError {
   return new QuorateError('LOG_CORRUPT', `A changeset is malformed at byte ${at}.`)
 }
 
 /** Where a value that begins at `at` ends: a type, then nothing, 8 bytes, or length and bytes. */
-function valueEnd(bytes: Uint8Array, at: number): number {
+export function valueEnd(bytes: Uint8Array, at: number): number {
   const type = bytes[at]
-  if (type === 0 || type === 5) return at + 1
-  if (type === 1 || type === 2) return at + 9
-  if (type !== 3 && type !== 4) throw corrupt(at)
+  if (type === UNDEFINED || type === NULL) return at + 1
+  if (type === INTEGER || type === REAL) return at + 9
+  if (type !== TEXT && type !== BLOB) throw corrupt(at)
   let length = 0
   for (let i = at + 1; i < at + 6; i += 1) {
     const byte = bytes[i] ?? 0
@@ -39,7 +48,7 @@ function valueEnd(bytes: Uint8Array, at: number): number {
 }
 
 /** Where the number of columns ends, and the number. */
-function columnsAt(bytes: Uint8Array, at: number): { end: number; columns: number } {
+export function columnsAt(bytes: Uint8Array, at: number): { end: number; columns: number } {
   const [first, second] = [bytes[at + 1] ?? 0, bytes[at + 2] ?? 0]
   if (first < 128) return { end: at + 2, columns: first }
   if (second >= 128) throw corrupt(at)
@@ -68,6 +77,7 @@ export function sectionsOf(bytes: Uint8Array): readonly Section[] {
     while (end < bytes.length && bytes[end] !== TABLE) end = recordEnd(bytes, end, columns)
     sections.push({
       table: utf8.decode(bytes.subarray(flags + columns, nul)),
+      columns,
       bytes: bytes.subarray(at, end),
     })
     at = end

@@ -2,19 +2,19 @@
  * Writes sections of changesets from rows: for tables whose changes SQLite's session extension
  * does not record, or records wrongly. The inverse of what changeset.ts reads.
  */
+import {
+  BLOB,
+  DELETE,
+  INSERT,
+  INTEGER,
+  NULL,
+  REAL,
+  TABLE,
+  TEXT,
+  UNDEFINED,
+  UPDATE,
+} from './changeset-format.ts'
 import { type ExactValue, identical, RawText } from './exact-value.ts'
-
-const TABLE = 0x54
-const INSERT = 18
-const DELETE = 9
-const UPDATE = 23
-
-const UNDEFINED = 0
-const INTEGER = 1
-const REAL = 2
-const TEXT = 3
-const BLOB = 4
-const NULL = 5
 
 export type ExactRow = readonly ExactValue[]
 

@@ -10,6 +10,19 @@
  */
 import { QuorateError } from '../base/errors.ts'
 import { concatenate } from './changeset-bytes.ts'
+import {
+  BLOB,
+  DELETE,
+  INSERT,
+  INTEGER,
+  NULL,
+  PATCHSET_TABLE,
+  REAL,
+  TABLE,
+  TEXT,
+  UNDEFINED,
+  UPDATE,
+} from './changeset-format.ts'
 import { exactText, type RawText } from './exact-value.ts'
 import type { Value } from './program.ts'
 
@@ -34,19 +47,6 @@ export interface RowChange<T = string> {
   /** Values after, by column; null for a delete. Undefined: as before (always so for the key). */
   readonly after: readonly (Value | T | undefined)[] | null
 }
-
-const TABLE = 0x54
-const PATCHSET_TABLE = 0x50
-const INSERT = 18
-const DELETE = 9
-const UPDATE = 23
-
-const UNDEFINED = 0
-const INTEGER = 1
-const REAL = 2
-const TEXT = 3
-const BLOB = 4
-const NULL = 5
 
 /** SQLite's own upper bound (SQLITE_MAX_COLUMN can't be compiled higher). */
 const COLUMNS_MAX = 32_767
@@ -233,6 +233,21 @@ export function changesetTables(bytes: Uint8Array): readonly string[] {
     if (op === UPDATE) skipRecord(cursor)
   }
   return [...names]
+}
+
+/**
+ * Whether any row is deleted.
+ *
+ * Throws LOG_CORRUPT if the bytes are not a changeset.
+ */
+export function hasDeletes(bytes: Uint8Array): boolean {
+  const cursor = startOf(bytes)
+  for (let op = nextChange(cursor); op !== 0; op = nextChange(cursor)) {
+    if (op === DELETE) return true
+    skipRecord(cursor)
+    if (op === UPDATE) skipRecord(cursor)
+  }
+  return false
 }
 
 type DecodeText<T> = (bytes: Uint8Array) => T

@@ -7,15 +7,19 @@
  *
  *     1 | transactions | writes | write… | operations | operation…
  *     write = session | number | since | length of result | result
+ *
+ * With several origins, what the others get of it is in front: 2 | transactions | own | writes …
  */
 import { crc32 } from 'node:zlib'
 import { QuorateError } from '../base/errors.ts'
-import { ByteReader, ByteWriter } from './bytes.ts'
+import { ByteReader, ByteWriter, decoded, times } from './bytes.ts'
 import type { Batch, Entry, Operation, WriteRecord } from './entry.ts'
 import { ENTRY_KINDS } from './entry.ts'
 import { errorData, fields, list, nodeId, oneOf, parseJson, text, whole } from './fields.ts'
 import type { Member, Members } from './members.ts'
 import { MEMBER_ROLES } from './members.ts'
+import { getOriginEntry, putOriginEntry } from './origin-codec.ts'
+import type { OriginEntry } from './origin-entry.ts'
 import type {
   Column,
   ProgramResult,
@@ -27,6 +31,7 @@ import type {
 
 /** First byte of a body; a later layout counts up. */
 const LAYOUT = 1
+const LAYOUT_WITH_OWN = 2
 
 const OPERATION = { changeset: 1, ddl: 2, sequence: 3, pragma: 4, rows: 5 } as const
 const PRAGMAS = ['user_version', 'application_id'] as const
@@ -63,8 +68,9 @@ const writer = new ByteWriter()
 /** The body of a `data` or `schema` entry. */
 export function encodeBatch(batch: Batch): Uint8Array {
   writer.reset()
-  writer.byte(LAYOUT)
+  writer.byte(batch.own === undefined ? LAYOUT : LAYOUT_WITH_OWN)
   writer.integer(batch.transactions)
+  if (batch.own !== undefined) putOriginEntry(writer, batch.own)
   writer.integer(batch.writes.length)
   for (const write of batch.writes) putWrite(write)
   writer.integer(batch.operations.length)
@@ -75,20 +81,23 @@ export function encodeBatch(batch: Batch): Uint8Array {
 /** The inverse of encodeBatch. Throws LOG_CORRUPT. Blobs and changesets share the body's memory. */
 export function decodeBatch(body: Uint8Array): Batch {
   return decoded('An entry', () => {
-    const reader = openBody(body)
+    const { reader, layout } = openBody(body)
     const transactions = reader.integer()
+    const own = layout === LAYOUT_WITH_OWN ? getOriginEntry(reader) : null
     const writes = times(reader.integer(), () => ({ id: getId(reader), result: getResult(reader) }))
     const operations = times(reader.integer(), () => getOperation(reader))
     reader.end()
-    return { transactions, writes, operations }
+    const batch = { transactions, writes, operations }
+    return own === null ? batch : { ...batch, own }
   })
 }
 
 /** Only the ids of the writes in a body, without decoding results. Throws LOG_CORRUPT. */
 export function decodeWriteIds(body: Uint8Array): readonly WriteId[] {
   return decoded('An entry', () => {
-    const reader = openBody(body)
+    const { reader, layout } = openBody(body)
     reader.integer()
+    if (layout === LAYOUT_WITH_OWN) getOriginEntry(reader)
     return times(reader.integer(), () => {
       const id = getId(reader)
       reader.bytes()
@@ -99,7 +108,19 @@ export function decodeWriteIds(body: Uint8Array): readonly WriteId[] {
 
 /** How many transactions a body holds. Throws LOG_CORRUPT. */
 export function decodeTransactions(body: Uint8Array): number {
-  return decoded('An entry', () => openBody(body).integer())
+  return decoded('An entry', () => openBody(body).reader.integer())
+}
+
+/**
+ * What the other origins get of an entry, without reading the rest of it; null: nothing. Its body
+ * shares the memory of `body`. Throws LOG_CORRUPT.
+ */
+export function decodeOwn(body: Uint8Array): OriginEntry | null {
+  return decoded('An entry', () => {
+    const { reader, layout } = openBody(body)
+    reader.integer()
+    return layout === LAYOUT_WITH_OWN ? getOriginEntry(reader) : null
+  })
 }
 
 /** The body of a `members` entry. */
@@ -130,26 +151,11 @@ function toMember(value: unknown): Member {
   }
 }
 
-function decoded<T>(what: string, decode: () => T): T {
-  try {
-    return decode()
-  } catch (cause) {
-    const why = cause instanceof QuorateError ? cause.detail : String(cause)
-    throw new QuorateError('LOG_CORRUPT', `${what} can't be read: ${why}`, {}, { cause })
-  }
-}
-
-function openBody(body: Uint8Array): ByteReader {
+function openBody(body: Uint8Array): { readonly reader: ByteReader; readonly layout: number } {
   const reader = new ByteReader(body)
   const layout = reader.byte()
-  if (layout !== LAYOUT) throw new QuorateError('LOG_CORRUPT', `Its layout is ${layout}.`)
-  return reader
-}
-
-function times<T>(count: number, make: () => T): T[] {
-  const list: T[] = []
-  for (let i = 0; i < count; i += 1) list.push(make())
-  return list
+  if (layout === LAYOUT || layout === LAYOUT_WITH_OWN) return { reader, layout }
+  throw new QuorateError('LOG_CORRUPT', `Its layout is ${layout}.`)
 }
 
 // Writes

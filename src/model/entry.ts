@@ -1,4 +1,5 @@
 import type { LogIndex, Term } from '../base/brand.ts'
+import type { OriginEntry } from './origin-entry.ts'
 import type { ProgramResult, WriteId } from './program.ts'
 
 /**
@@ -8,9 +9,10 @@ import type { ProgramResult, WriteId } from './program.ts'
  * `schema`  one transaction with DDL. DDL has no inverse, so nobody applies it before it is
  *           committed, the leader included: it tries the transaction, rolls it back and logs it.
  * `members` the group's whole configuration; in force from the moment it is in the log.
+ * `merge`   with several origins: what others wrote, see MergeOperation; applied when committed.
  * `verify`  every replica computes its content checksums as of exactly this position.
  */
-export const ENTRY_KINDS = ['noop', 'data', 'schema', 'members', 'verify'] as const
+export const ENTRY_KINDS = ['noop', 'data', 'schema', 'members', 'verify', 'merge'] as const
 export type EntryKind = (typeof ENTRY_KINDS)[number]
 
 /** Identifies an entry: one leader per term, and it never reuses an index. */
@@ -68,4 +70,9 @@ export interface Batch {
   readonly transactions: number
   readonly writes: readonly WriteRecord[]
   readonly operations: readonly Operation[]
+  /**
+   * With several origins: what the others get of it, transactions and DDL. Then `operations` has
+   * only what is the group's own affair, sequences.
+   */
+  readonly own?: OriginEntry
 }

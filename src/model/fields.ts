@@ -14,6 +14,11 @@ import {
 
 type Fields = Readonly<Record<string, unknown>>
 
+const ORIGIN_NAME_MAX = 64
+const ORIGIN_NAME = /^[!-~]{1,64}$/
+/** In one frontier: members, and those that ever were. */
+export const ORIGINS_MAX = 4096
+
 /** The error for a value that is not what it should be. */
 export function bad(what: string, should: string, value: unknown): QuorateError {
   return new QuorateError('BAD_REQUEST', `${what} is not ${should}: ${show(value)}.`)
@@ -80,6 +85,32 @@ export function term(value: unknown, what: string): Term {
 export function nodeId(value: unknown, what: string): NodeId {
   if (typeof value !== 'string' || value === '') throw bad(what, 'a node id', value)
   return toNodeId(value)
+}
+
+/** An origin's name: short and ASCII, since it orders stamps and is in every head of an entry. */
+export function originName(value: unknown, what: string): string {
+  if (typeof value === 'string' && ORIGIN_NAME.test(value)) return value
+  throw bad(what, `an origin's name of at most ${ORIGIN_NAME_MAX} characters`, value)
+}
+
+/** A count from 1. */
+export function positive(value: unknown, what: string): number {
+  const count = whole(value, what)
+  if (count === 0) throw bad(what, 'a count from 1', value)
+  return count
+}
+
+/** Pairs of origin and sequence number, each origin once. */
+export function known(value: unknown, what: string): ReadonlyMap<string, number> {
+  const pairs = list(value, what)
+  if (pairs.length > ORIGINS_MAX) throw bad(what, `at most ${ORIGINS_MAX} origins`, value)
+  const map = new Map<string, number>()
+  for (const pair of pairs) {
+    const [origin, sequence] = list(pair, what)
+    map.set(originName(origin, what), positive(sequence, what))
+  }
+  if (map.size < pairs.length) throw bad(what, 'a list with each origin once', value)
+  return map
 }
 
 /** An error of a peer. A code of a later release is kept in the sentence of an INTERNAL. */

@@ -1,13 +1,15 @@
 import type { LogIndex, NodeId, Term } from '../base/brand.ts'
 import type { ErrorData } from '../base/errors.ts'
 import type { Entry, EntryId } from './entry.ts'
+import type { OriginEntry } from './origin-entry.ts'
 
 /**
  * What peers say to each other. History of PROTOCOL_VERSION:
  * 1 first release.
+ * 2 several origins: `leads`, `exchange`; entries of kind `merge`; levels and tokens of origins.
  * A test fingerprints the wire shape; see wire.ts for the encoding.
  */
-export const PROTOCOL_VERSION = 1
+export const PROTOCOL_VERSION = 2
 
 /** Messages of the leader order (Raft); `term` is the sender's unless said otherwise. */
 export type RaftMessage =
@@ -97,7 +99,52 @@ export type ForwardMessage =
   | { readonly kind: 'forward'; readonly id: number; readonly body: Uint8Array }
   | { readonly kind: 'forwardReply'; readonly id: number; readonly body: Uint8Array }
 
-export type PeerMessage = RaftMessage | SnapshotMessage | ForwardMessage
+/** Between nodes of different groups. */
+export type OriginMessage =
+  /** Sent to each of them when the link is up, and when it changes. */
+  | {
+      readonly kind: 'leads'
+      readonly origin: string
+      /** Of the sender's group, to tell an old leader from a new one. */
+      readonly term: Term
+      readonly leads: boolean
+    }
+  /** From the leader of one group to that of another: core's ExchangeMessage, whose entries are OriginEntry. */
+  | { readonly kind: 'exchange'; readonly origin: string; readonly message: OriginExchange }
+
+type Known = ReadonlyMap<string, number>
+
+/** Core's ExchangeMessage with entries as they travel; a test compares the two types. */
+export type OriginExchange =
+  | {
+      readonly kind: 'digest'
+      readonly held: Known
+      readonly seen: Known
+      readonly links: readonly string[]
+      readonly answer: boolean
+    }
+  | {
+      readonly kind: 'ask'
+      readonly request: number
+      readonly ranges: readonly {
+        readonly origin: string
+        readonly first: number
+        readonly last: number
+      }[]
+      readonly bytesMax: number
+      readonly entriesMax: number
+    }
+  | {
+      readonly kind: 'entries'
+      readonly request: number | null
+      readonly held: Known
+      readonly entries: readonly OriginEntry[]
+    }
+  | { readonly kind: 'gone'; readonly request: number; readonly base: Known }
+  | { readonly kind: 'probe'; readonly id: number }
+  | { readonly kind: 'probed'; readonly id: number; readonly held: Known }
+
+export type PeerMessage = RaftMessage | SnapshotMessage | ForwardMessage | OriginMessage
 
 /** First frame each way on a /peer connection. A node answers with its own or closes with a reason. */
 export interface Hello {

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { QuorateError } from '../base/errors.ts'
 import type { Condition, Program, StepResult, Value } from './program.ts'
-import type { NodeReply, TravellingRequest } from './request.ts'
+import type { AdminCommand, NodeReply, SessionToken, TravellingRequest } from './request.ts'
 import { decodeReply, decodeRequest, encodeReply, encodeRequest } from './request-codec.ts'
 
 const RUNS = { seed: 42, numRuns: 300 }
@@ -55,10 +55,26 @@ const program: fc.Arbitrary<Program> = fc
     ...(resultBytesMax === null ? {} : { resultBytesMax }),
   }))
 
+const ORIGINS_TOKEN: SessionToken = {
+  cluster: 'c',
+  term: 3,
+  index: 9,
+  origins: {
+    self: 'east-abc123',
+    seen: [
+      ['east-abc123', 7],
+      ['west-abc123', 1],
+    ],
+  },
+}
+
 const request: fc.Arbitrary<TravellingRequest> = program.chain((program) =>
   fc.constantFrom<TravellingRequest>(
     { kind: 'write', program, ack: 'majority', timeoutMs: 1000 },
     { kind: 'write', program, ack: 2, timeoutMs: 0.5 },
+    { kind: 'write', program, ack: 'stable', timeoutMs: 0.5 },
+    { kind: 'read', program, level: 'quorum', token: null, timeoutMs: 1 },
+    { kind: 'read', program, level: 3, token: ORIGINS_TOKEN, timeoutMs: 1 },
     { kind: 'read', program, level: 'strong', token: null, timeoutMs: 1 },
     {
       kind: 'read',
@@ -72,15 +88,29 @@ const request: fc.Arbitrary<TravellingRequest> = program.chain((program) =>
   ),
 )
 
+/** Each kind, or the compiler says which is missing: what is not decoded is refused by peers. */
+const COMMANDS: { readonly [K in AdminCommand['kind']]: Extract<AdminCommand, { kind: K }> } = {
+  join: { kind: 'join', id: 'd:1', name: 'd', url: 'http://d', role: 'voter', priority: 1 },
+  remove: { kind: 'remove', name: 'a' },
+  promote: { kind: 'promote', name: 'a' },
+  demote: { kind: 'demote', name: 'a' },
+  transfer: { kind: 'transfer', name: 'a' },
+  verify: { kind: 'verify' },
+  verified: { kind: 'verified', index: 4 },
+  joinGroup: { kind: 'joinGroup', group: 'west', node: 'd:00000001' },
+  removeGroup: { kind: 'removeGroup', group: 'west' },
+  setRule: { kind: 'setRule', rule: { table: 't', column: '', rule: 'abort' } },
+  closeConflict: { kind: 'closeConflict', time: 5, origin: 'west-abc123', number: 0 },
+  cutGroup: { kind: 'cutGroup', group: 'west', cut: true },
+  consult: { kind: 'consult', level: 2 },
+  moveKeeper: { kind: 'moveKeeper', group: 'west', force: true, alone: false },
+  sees: { kind: 'sees', origin: 'west-1' },
+  atRest: { kind: 'atRest', epoch: 3 },
+}
+
 const ADMIN: readonly TravellingRequest[] = [
-  { kind: 'join', id: 'd:1', name: 'd', url: 'http://d', role: 'voter', priority: 1 } as const,
-  { kind: 'remove', name: 'a' } as const,
-  { kind: 'promote', name: 'a' } as const,
-  { kind: 'demote', name: 'a' } as const,
-  { kind: 'transfer', name: 'a' } as const,
+  ...Object.values(COMMANDS),
   { kind: 'transfer', name: null } as const,
-  { kind: 'verify' } as const,
-  { kind: 'verified', index: 4 } as const,
 ].map((command) => ({ kind: 'admin', command, timeoutMs: 5 }))
 
 const stepResult: fc.Arbitrary<StepResult> = fc.oneof(
@@ -117,7 +147,7 @@ test('requests come out as they went in', () => {
 
 test('replies come out as they went in', () => {
   const property = fc.property(fc.array(stepResult), fc.boolean(), (steps, open) => {
-    const token = { cluster: 'c', term: 1, index: 2 }
+    const token = open ? ORIGINS_TOKEN : { cluster: 'c', term: 1, index: 2 }
     const reply: NodeReply = { kind: 'result', result: { steps, autocommit: !open }, token, open }
     assert.deepEqual(decodeReply(encodeReply(reply)), structuredClone(reply))
   })

@@ -4,7 +4,20 @@
  */
 import { type ErrorData, QuorateError } from '../base/errors.ts'
 import { LIMITS } from '../base/limits.ts'
-import { bad, errorData, fields, flag, list, oneOf, parseJson, text, whole } from './fields.ts'
+import { decodeRule, mapsAsPairs } from './cluster-codec.ts'
+import {
+  bad,
+  errorData,
+  fields,
+  flag,
+  list,
+  oneOf,
+  originName,
+  parseJson,
+  text,
+  whole,
+} from './fields.ts'
+import { toAckLevel, toReadLevel } from './levels.ts'
 import { MEMBER_ROLES } from './members.ts'
 import type {
   Column,
@@ -18,14 +31,8 @@ import type {
   Value,
   WriteId,
 } from './program.ts'
-import type {
-  AckLevel,
-  AdminCommand,
-  NodeReply,
-  SessionToken,
-  TravellingRequest,
-} from './request.ts'
-import { READ_LEVELS } from './request.ts'
+import type { AdminCommand, NodeReply, SessionToken, TravellingRequest } from './request.ts'
+import { tokenOrigins } from './token.ts'
 import { decodeInteger, decodeValue, encodeValue } from './value-codec.ts'
 
 /** How deep conditions may nest: far above what clients send, far below the stack. */
@@ -58,7 +65,11 @@ export function encodeReply(reply: NodeReply): Uint8Array {
 
 function encodeWhole(reply: NodeReply): Uint8Array {
   if (reply.kind === 'result') return toBytes({ ...reply, result: resultToJson(reply.result) })
-  if (reply.kind === 'admin') return toBytes({ kind: 'admin', value: reply.value ?? null })
+  if (reply.kind === 'admin') {
+    return encoder.encode(
+      JSON.stringify({ kind: 'admin', value: reply.value ?? null }, mapsAsPairs),
+    )
+  }
   return toBytes(reply)
 }
 
@@ -105,12 +116,12 @@ export function decodeRequest(bytes: Uint8Array): TravellingRequest {
   const kind = json['kind']
   switch (kind) {
     case 'write':
-      return { kind, program: program(json['program']), ack: ackLevel(json['ack']), timeoutMs }
+      return { kind, program: program(json['program']), ack: toAckLevel(json['ack']), timeoutMs }
     case 'read':
       return {
         kind,
         program: program(json['program']),
-        level: oneOf(json['level'], 'level', READ_LEVELS),
+        level: toReadLevel(json['level']),
         token: json['token'] === null ? null : token(json['token']),
         timeoutMs,
       }
@@ -121,7 +132,7 @@ export function decodeRequest(bytes: Uint8Array): TravellingRequest {
         open: flag(json['open'], 'open'),
         program: json['program'] === null ? null : program(json['program']),
         end: flag(json['end'], 'end'),
-        ack: ackLevel(json['ack']),
+        ack: toAckLevel(json['ack']),
         timeoutMs,
       }
     case 'admin':
@@ -258,20 +269,39 @@ function command(value: unknown): AdminCommand {
       return { kind, name: json['name'] === null ? null : text(json['name'], 'name') }
     case 'verify':
       return { kind }
+    case 'joinGroup':
+      return { kind, group: text(json['group'], 'group'), node: text(json['node'], 'node') }
+    case 'removeGroup':
+      return { kind, group: text(json['group'], 'group') }
+    case 'setRule':
+      return { kind, rule: decodeRule(json['rule']) }
+    case 'closeConflict':
+      return {
+        kind,
+        time: whole(json['time'], 'time'),
+        origin: originName(json['origin'], 'origin'),
+        number: whole(json['number'], 'number'),
+      }
+    case 'cutGroup':
+      return { kind, group: text(json['group'], 'group'), cut: flag(json['cut'], 'cut') }
+    case 'moveKeeper':
+      return {
+        kind,
+        group: text(json['group'], 'group'),
+        force: flag(json['force'], 'force'),
+        alone: flag(json['alone'], 'alone'),
+      }
+    case 'sees':
+      return { kind, origin: originName(json['origin'], 'origin') }
+    case 'atRest':
+      return { kind, epoch: whole(json['epoch'], 'epoch') }
+    case 'consult':
+      return { kind, level: toReadLevel(json['level']) }
     case 'verified':
       return { kind, index: whole(json['index'], 'index') }
     default:
       throw bad('command.kind', 'a kind of command', kind)
   }
-}
-
-/** `local`, `majority`, `all` or a count of voters. Throws BAD_REQUEST. */
-export function ackLevel(value: unknown): AckLevel {
-  if (value === 'local' || value === 'majority' || value === 'all') return value
-  if (Number.isInteger(value) && (value as number) >= 1 && (value as number) <= LIMITS.votersMax) {
-    return value as number
-  }
-  throw bad('ack', `local, majority, all or 1 to ${LIMITS.votersMax}`, value)
 }
 
 function duration(value: unknown): number {
@@ -285,6 +315,7 @@ function token(value: unknown): SessionToken {
     cluster: text(json['cluster'], 'token.cluster'),
     term: whole(json['term'], 'token.term'),
     index: whole(json['index'], 'token.index'),
+    ...(json['origins'] === undefined ? {} : { origins: tokenOrigins(json['origins']) }),
   }
 }
 

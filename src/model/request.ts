@@ -1,17 +1,29 @@
 import type { ErrorData } from '../base/errors.ts'
+import type { Cluster, GroupNode, RuleChange } from './origin-entry.ts'
 import type { Column, Program, ProgramResult, Value } from './program.ts'
 
-/** How far a write must have come before its caller is answered; a number counts voters. */
-export type AckLevel = 'local' | 'majority' | 'all' | number
+/**
+ * How far a write must have come before its caller is answered. With one leader a number counts
+ * voters. With several origins `majority` is the writer's own group; a number counts groups that
+ * hold it, `quorum` is more than half of them, `all` is all of them and every voter of one's own
+ * group; `stable`: its place in the order is final here.
+ */
+export type AckLevel = 'local' | 'majority' | 'all' | 'quorum' | 'stable' | number
 /** What a read may miss. */
-export const READ_LEVELS = ['local', 'session', 'strong'] as const
-export type ReadLevel = (typeof READ_LEVELS)[number]
+export const READ_LEVELS = ['local', 'session', 'quorum', 'strong'] as const
+/** A number: with several origins, everything that so many groups hold. */
+export type ReadLevel = (typeof READ_LEVELS)[number] | number
 
 /** What a session has seen: the entry at `index` was made in `term`, in this cluster. */
 export interface SessionToken {
   readonly cluster: string
   readonly term: number
   readonly index: number
+  /** With several origins: whose log `term` and `index` are of, and what of all of them was seen. */
+  readonly origins?: {
+    readonly self: string
+    readonly seen: readonly (readonly [origin: string, sequence: number])[]
+  }
 }
 
 /** What a node can be asked for by a client, an embedded application or a fellow node. */
@@ -130,8 +142,55 @@ export type AdminCommand =
   | { readonly kind: 'transfer'; readonly name: string | null }
   /** Content checksums of every replica at one position. */
   | { readonly kind: 'verify' }
+  /**
+   * With several origins: lets a group in, or tells about it if it is in. Answer: GroupAdmission.
+   * The node with the id `node` asks: it founds the group if nobody was to before it.
+   */
+  | { readonly kind: 'joinGroup'; readonly group: string; readonly node: string }
+  /** For good; it may be dead. */
+  | { readonly kind: 'removeGroup'; readonly group: string }
+  /**
+   * Another group is to keep members, schema and rules; answer: the cluster. `force`: the one that
+   * does is gone; then the group itself takes over. `alone`: though most groups can't be asked.
+   */
+  | {
+      readonly kind: 'moveKeeper'
+      readonly group: string
+      readonly force: boolean
+      readonly alone: boolean
+    }
+  | { readonly kind: 'setRule'; readonly rule: RuleChange }
+  /** Somebody has dealt with a conflict. */
+  | {
+      readonly kind: 'closeConflict'
+      readonly time: number
+      readonly origin: string
+      readonly number: number
+    }
+  /** This group's leader neither gives to the group nor takes from it until told otherwise. */
+  | { readonly kind: 'cutGroup'; readonly group: string; readonly cut: boolean }
+  /** Between nodes of a group: the index that shows what a read at this level must; several origins. */
+  | { readonly kind: 'consult'; readonly level: ReadLevel }
+  /**
+   * Between leaders of groups, when one is removed: what is held here once the cluster is known as of
+   * that epoch and the store is at rest. Answer: pairs of origin and sequence.
+   */
+  | { readonly kind: 'atRest'; readonly epoch: number }
+  /**
+   * Between leaders of groups, when one wants to take over: is the leader of that origin in contact?
+   * Answer: `{ cluster, linked }`.
+   */
+  | { readonly kind: 'sees'; readonly origin: string }
   /** Between nodes: this replica's checksums as of the `verify` entry at this index. */
   | { readonly kind: 'verified'; readonly index: number }
+
+/** Answer to `joinGroup`. */
+export interface GroupAdmission {
+  readonly origin: string
+  readonly cluster: Cluster
+  /** Nodes of the group that may let one in; empty: nobody has founded it yet. */
+  readonly nodes: readonly GroupNode[]
+}
 
 export type NodeReply =
   | {

@@ -6,7 +6,9 @@ import fc from 'fast-check'
 import { toLogIndex, toNodeId, toTerm } from '../base/brand.ts'
 import { QuorateError } from '../base/errors.ts'
 import { ENTRY_KINDS, type Entry } from './entry.ts'
-import { type Hello, type PeerMessage, PROTOCOL_VERSION } from './message.ts'
+import { type Hello, type OriginExchange, type PeerMessage, PROTOCOL_VERSION } from './message.ts'
+import { encodeOriginOperations } from './origin-codec.ts'
+import type { OriginEntry } from './origin-entry.ts'
 import { decodeHello, decodeMessage, encodeHello, encodeMessage } from './wire.ts'
 
 /** Stands for the real one, which lives with the entries; here only that it is asked matters. */
@@ -33,6 +35,31 @@ const append = {
   commit: toLogIndex(9),
   round: 77,
 } satisfies PeerMessage
+
+const ORIGIN_ENTRIES: readonly OriginEntry[] = [
+  {
+    origin: 'east-abc123',
+    sequence: 7,
+    time: 1_700_000_000_000_000,
+    dependencies: new Map([['west-abc123', 3]]),
+    epoch: 2,
+    answer: 'soon',
+    body: encodeOriginOperations([{ kind: 'transaction', time: 5, changes: bytes(1, 2) }]),
+  },
+  {
+    origin: 'west-abc123',
+    sequence: 1,
+    time: 3,
+    dependencies: new Map(),
+    epoch: 1,
+    answer: 'none',
+    body: encodeOriginOperations([]),
+  },
+]
+
+function exchange(message: OriginExchange): PeerMessage {
+  return { kind: 'exchange', origin: 'east-abc123', message }
+}
 
 /** One of each kind at least; the fingerprint below is over all of them. */
 const SAMPLES: readonly PeerMessage[] = [
@@ -65,6 +92,26 @@ const SAMPLES: readonly PeerMessage[] = [
     last: id(4, 12),
     error: { code: 'NO_LEADER', detail: 'Gone.', facts: { position: 3, leader: 'http://a' } },
   },
+  { kind: 'leads', origin: 'east-abc123', term, leads: true },
+  exchange({
+    kind: 'digest',
+    held: new Map([['east-abc123', 7]]),
+    seen: new Map(),
+    links: ['west-abc123'],
+    answer: true,
+  }),
+  exchange({
+    kind: 'ask',
+    request: 3,
+    ranges: [{ origin: 'west-abc123', first: 4, last: 9 }],
+    bytesMax: 1_000_000,
+    entriesMax: 100,
+  }),
+  exchange({ kind: 'entries', request: null, held: new Map([['a', 2]]), entries: ORIGIN_ENTRIES }),
+  exchange({ kind: 'entries', request: 4, held: new Map(), entries: [] }),
+  exchange({ kind: 'gone', request: 5, base: new Map([['a', 2 ** 52]]) }),
+  exchange({ kind: 'probe', id: 6 }),
+  exchange({ kind: 'probed', id: 6, held: new Map([['a', 1]]) }),
   { kind: 'forward', id: 6, body: bytes(1) },
   { kind: 'forwardReply', id: 6, body: bytes() },
 ]
@@ -89,12 +136,12 @@ test('every kind of message comes out as it went in', () => {
   assert.deepEqual(decodeHello(encodeHello(hello)), hello)
 })
 
-// History: 1 first release.
+// History: 1 first release; 2 several origins.
 test('a change of wire shape is a change of protocol version', () => {
   const shape = createHash('sha256').update(encodeHello(hello))
   for (const message of SAMPLES) shape.update(encodeMessage(message))
   // Changed on purpose? Bump PROTOCOL_VERSION, add a History line, then update both values.
-  assert.equal(`${PROTOCOL_VERSION}:${shape.digest('hex').slice(0, 12)}`, '1:cf69247bb7df')
+  assert.equal(`${PROTOCOL_VERSION}:${shape.digest('hex').slice(0, 12)}`, '2:98201fe87bd8')
 })
 
 test('appends of any content come out as they went in, with bytes of their own', () => {
@@ -131,6 +178,27 @@ test('entries that do not follow, fall in term or fail their checksum are refuse
   refuses(frame([entry(11, 6, bytes())]))
   refuses(frame([{ ...entry(11, 3, bytes(1)), body: bytes(2) }]))
   refuses(frame([{ ...entry(11, 3, bytes(1)), at: 5 }]))
+})
+
+test("an origin's entries: bytes that changed, heads that lie and frames that end are refused", () => {
+  const [first, second] = ORIGIN_ENTRIES
+  assert.ok(first !== undefined && second !== undefined)
+  const frame = (entries: readonly OriginEntry[]) => {
+    return encodeMessage(exchange({ kind: 'entries', request: 1, held: new Map(), entries }))
+  }
+  const changed = first.body.slice()
+  changed[1] = (changed[1] ?? 0) ^ 1
+  refuses(frame([{ ...first, body: changed }, second]))
+  refuses(frame([{ ...first, body: bytes() }]))
+  refuses(frame([{ ...first, sequence: 0 }]))
+  refuses(frame([{ ...first, origin: 'a b' }]))
+  refuses(frame([{ ...first, time: -1 }]))
+  refuses(frame([{ ...first, dependencies: new Map([['x'.repeat(65), 1]]) }]))
+  refuses(frame([{ ...first, dependencies: new Map([['a', 0]]) }]))
+  const whole = frame([first, second])
+  for (let cut = 1; cut < 20; cut += 1) refuses(whole.subarray(0, whole.length - cut))
+  refuses(Buffer.concat([whole, bytes(0)]))
+  refuses(Buffer.concat([encodeMessage(exchange({ kind: 'probe', id: 1 })), bytes(0)]))
 })
 
 test('a chunk whose bytes changed is refused', () => {

@@ -6,7 +6,9 @@
  */
 import { assert } from '../base/assert.ts'
 import { LIMITS } from '../base/limits.ts'
+import { copy } from './bytes.ts'
 import { ENTRY_KINDS, type Entry, type EntryId } from './entry.ts'
+import { decodeExchange, exchangeFrame } from './exchange-codec.ts'
 import {
   bad,
   errorData,
@@ -16,6 +18,7 @@ import {
   logIndex,
   nodeId,
   oneOf,
+  originName,
   parseJson,
   term,
   text,
@@ -23,7 +26,10 @@ import {
 } from './fields.ts'
 import type { Hello, PeerMessage } from './message.ts'
 
-/** Bytes of the largest frame: one entry of the largest size, or a large forwarded request. */
+/**
+ * Bytes of the largest frame: one entry of the largest size with its head, or a large forwarded
+ * request. An `exchange` of many entries is far below, because its senders count their bytes.
+ */
 export const FRAME_BYTES_MAX = LIMITS.entryBytesMax + LIMITS.appendBytesMax
 
 /** crc32, from outside: model/ also runs in browsers, where node:zlib is not. */
@@ -33,7 +39,6 @@ export interface Checksums {
   entry(entry: Entry): number
 }
 
-const NO_BYTES = new Uint8Array(0)
 const LENGTH_BYTES = 4
 const encoder = new TextEncoder()
 const decoder = new TextDecoder('utf-8', { fatal: true })
@@ -57,6 +62,10 @@ export function encodeMessage(message: PeerMessage): Uint8Array {
     case 'forward':
     case 'forwardReply':
       return frame({ kind: message.kind, id: message.id }, [message.body])
+    case 'exchange': {
+      const { header, parts } = exchangeFrame(message.message)
+      return frame({ kind: message.kind, origin: message.origin, message: header }, parts)
+    }
     default:
       return frame(message, [])
   }
@@ -93,6 +102,12 @@ export function decodeMessage(bytes: Uint8Array, checksums: Checksums): PeerMess
     case 'forward':
     case 'forwardReply':
       return { kind: message['kind'], id: whole(message['id'], 'id'), body: copy(rest) }
+    case 'exchange':
+      return {
+        kind: 'exchange',
+        origin: originName(message['origin'], 'origin'),
+        message: decodeExchange(message['message'], rest, checksums),
+      }
     default:
       if (rest.length > 0) throw bad('the rest of the frame', 'empty', rest.length)
       return decodePlain(message)
@@ -115,11 +130,6 @@ function utf8(bytes: Uint8Array): string {
   } catch {
     throw bad('the header', 'UTF-8', bytes.length)
   }
-}
-
-/** A copy in memory of its own. Not bytes.slice: that of a Buffer is a view. */
-function copy(bytes: Uint8Array): Uint8Array {
-  return bytes.length === 0 ? NO_BYTES : new Uint8Array(bytes)
 }
 
 type Header = Readonly<Record<string, unknown>>
@@ -155,6 +165,13 @@ function decodePlain(m: Header): PeerMessage {
       const index = m['index'] === null ? null : logIndex(m['index'], 'index')
       return { kind, term: term(m['term'], 'term'), id: whole(m['id'], 'id'), index }
     }
+    case 'leads':
+      return {
+        kind,
+        origin: originName(m['origin'], 'origin'),
+        term: term(m['term'], 'term'),
+        leads: flag(m['leads'], 'leads'),
+      }
     default:
       return decodeSnapshot(m)
   }

@@ -7,7 +7,7 @@ import { crc32 } from 'node:zlib'
 import { WebSocket } from 'ws'
 import { type NodeId, toNodeId, toTerm } from '../base/brand.ts'
 import { prngFromSeed } from '../base/prng.ts'
-import type { PeerMessage } from '../model/message.ts'
+import { type PeerMessage, PROTOCOL_VERSION } from '../model/message.ts'
 import { encodeMessage } from '../model/wire.ts'
 import { CLOSE } from './link.ts'
 import { PeerTransport, type PeerTransportOptions } from './peer-transport.ts'
@@ -233,7 +233,7 @@ async function rawSocket(url: string): Promise<WebSocket> {
 
 const helloTo = (to: NodeId, changes: object = {}) =>
   JSON.stringify({
-    ...{ protocol: 1, cluster: 'c1', from: A, to, name: 'a', release: '9' },
+    ...{ protocol: PROTOCOL_VERSION, cluster: 'c1', from: A, to, name: 'a', release: '9' },
     ...changes,
   })
 
@@ -262,7 +262,7 @@ test('malformed frames, other protocols and frames out of place close the link',
   const cases = [
     { frames: ['{'], code: CLOSE.malformed },
     { frames: [Buffer.from([1, 2])], code: CLOSE.malformed },
-    { frames: [helloTo(B, { protocol: 2 })], code: CLOSE.protocol },
+    { frames: [helloTo(B, { protocol: PROTOCOL_VERSION + 1 })], code: CLOSE.protocol },
     { frames: [helloTo(A)], code: CLOSE.addressee },
     { frames: [helloTo(B, { from: B })], code: CLOSE.addressee },
     { frames: [helloTo(B), Buffer.from([9, 9, 9, 9, 9])], code: CLOSE.malformed },

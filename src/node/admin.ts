@@ -6,6 +6,7 @@ import type { Member, MemberChange } from '../model/members.ts'
 import type { AdminCommand, NodeReply } from '../model/request.ts'
 import type { Context } from './context.ts'
 import { refusal } from './context.ts'
+import { type GroupCommand, runGroupCommand } from './origins/commands.ts'
 import type { Verifier } from './verifier.ts'
 
 type Join = Extract<AdminCommand, { kind: 'join' }>
@@ -46,7 +47,16 @@ export class Admin {
         return
       case 'verified':
         this.#verifier.answer(command.index as Parameters<Verifier['answer']>[0], done)
+        return
+      default:
+        this.#groups(command, deadline, done)
     }
+  }
+
+  #groups(command: GroupCommand, deadline: number, done: (reply: NodeReply) => void): void {
+    const { origins } = this.#context
+    if (origins !== null) runGroupCommand(this.#context, origins, command, deadline, done)
+    else done(refusal('BAD_REQUEST', 'This cluster has one leader, and no groups.'))
   }
 
   /** The core ended a change or a transfer. */

@@ -38,8 +38,15 @@ export class BatchTiming {
   #lingerUntil = 0
   #pause = 0
 
+  /** When the last batch started, monotonic ms. */
+  get startedAt(): number {
+    return this.#startedAt
+  }
+
   /** Whether to start now; `wait` is to be asked again after LINGER_MS at the latest. */
   look({ queued, underWay, now }: BatchState): 'start' | 'wait' {
+    // Something else may be under way, what other groups wrote: the callers' time begins after it.
+    if (underWay) this.#lingerUntil = now + LINGER_MS
     if (underWay) return queued > 0 && now - this.#startedAt >= ROUND_MS ? 'start' : 'wait'
     if (this.#expected === null) {
       this.#expected = (this.#size + queued) * ENOUGH

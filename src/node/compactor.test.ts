@@ -16,6 +16,7 @@ function input(changes: Partial<CompactionInput>): CompactionInput {
     retainBytes: 1_000_000,
     held: [],
     keepAfter: null,
+    heldByAll: null,
     ...changes,
   }
 }

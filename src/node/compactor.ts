@@ -39,6 +39,8 @@ export interface CompactionInput {
   readonly held: readonly LogIndex[]
   /** A snapshot on its way needs what comes after it. */
   readonly keepAfter: LogIndex | null
+  /** What other groups may still ask for comes after it; null: there are none. */
+  readonly heldByAll: LogIndex | null
 }
 
 /** A lagging member is waited for up to this many times `retainEntries`; then it gets a snapshot. */
@@ -58,6 +60,7 @@ export function planCompaction(input: CompactionInput): LogIndex | null {
   let to = Math.min(last - keep, input.applied, input.commit)
   const waitForLagging = !tooLarge && count < retainEntries * LAGGING_FACTOR
   if (waitForLagging) to = Math.min(to, ...input.held)
+  if (input.heldByAll !== null && !tooLarge) to = Math.min(to, input.heldByAll)
   if (input.keepAfter !== null && !tooLarge) to = Math.min(to, input.keepAfter)
   return to > base ? toLogIndex(to) : null
 }
@@ -65,6 +68,7 @@ export function planCompaction(input: CompactionInput): LogIndex | null {
 interface CompactorNeeds {
   /** See CompactionInput. */
   keepAfter(): LogIndex | null
+  heldByAll(done: (index: LogIndex | null) => void): void
   /** Has the store do it; `done` is called when it has. */
   submit(command: StoreCommand, done: () => void): void
 }
@@ -84,8 +88,18 @@ export class Compactor {
 
   look(): void {
     if (this.#busy) return
+    // Asking what other groups hold is not worth it before there is anything to cut.
+    if (this.#plan(null) === null) return
+    this.#busy = true
+    this.#needs.heldByAll((heldByAll) => {
+      this.#busy = false
+      this.#cut(this.#plan(heldByAll))
+    })
+  }
+
+  #plan(heldByAll: LogIndex | null): LogIndex | null {
     const { order, options } = this.#context
-    const to = planCompaction({
+    return planCompaction({
       base: order.base.index,
       last: order.last.index,
       applied: order.applied,
@@ -95,13 +109,19 @@ export class Compactor {
       retainBytes: options.retainBytes,
       held: order.role === 'leader' ? [...order.progress.values()].map((peer) => peer.match) : [],
       keepAfter: this.#needs.keepAfter(),
+      heldByAll,
     })
+  }
+
+  #cut(to: LogIndex | null): void {
+    const { order } = this.#context
     const term = to === null ? null : order.termAt(to)
     if (to === null || term === null) return
     this.#busy = true
     this.#needs.submit({ kind: 'compact', ticket: order.nextTicket(), to }, () => {
       this.#busy = false
       this.#context.step({ kind: 'compacted', base: { index: to, term } })
+      this.#context.origins?.compacted()
     })
   }
 }

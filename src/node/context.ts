@@ -1,11 +1,13 @@
 /** What the parts of a driver share: the order, the ports and the bookkeeping that crosses them. */
 import type { LogIndex, NodeId, Term } from '../base/brand.ts'
-import type { ErrorCode, ErrorFacts } from '../base/errors.ts'
+import type { ErrorCode, ErrorData, ErrorFacts } from '../base/errors.ts'
 import type { LeaderOrder } from '../core/order/leader/leader-order.ts'
 import type { Input } from '../core/order/leader/types.ts'
-import type { AckLevel, NodeReply, SessionToken } from '../model/request.ts'
+import type { NodeReply, SessionToken } from '../model/request.ts'
+import type { StoreCommand, StoreReply } from '../store/types.ts'
+import type { Origins } from './origins/origins.ts'
 import type { NodeEvent, Ports } from './ports.ts'
-import type { Fate, Waiting } from './waiting.ts'
+import type { Fate, HoldLevel, Waiting } from './waiting.ts'
 import type { WriteIds } from './write-ids.ts'
 
 export interface DriverOptions {
@@ -44,6 +46,8 @@ export interface Context {
   readonly takingBack: boolean
   /** The ids of earlier writes are not all known yet: no numbered write may be taken. */
   readonly recalling: boolean
+  /** This node's part among several groups; null: one leader for all. */
+  readonly origins: Origins | null
   /** Monotonic ms. */
   now(): number
   /**
@@ -51,6 +55,10 @@ export interface Context {
    * input waits until that is done.
    */
   step(input: Input): void
+  /** Has the store do what can fail only by a broken disk or our own mistake: then the node halts. */
+  submit(command: StoreCommand, done: (reply: StoreReply) => void): void
+  /** The store could not do what must be done: the node halts. */
+  giveUp(command: string, error: ErrorData): void
   /** Names of voters that this node has no link to, for messages. */
   unreachable(): readonly string[]
   emit(name: string, level: NodeEvent['level'], facts: NodeEvent['facts']): void
@@ -71,7 +79,7 @@ export function hold(
   context: Context,
   index: LogIndex,
   term: Term,
-  ack: AckLevel,
+  ack: HoldLevel,
   deadline: number,
   done: (fate: Fate) => void,
 ): void {

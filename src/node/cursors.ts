@@ -4,7 +4,8 @@
  */
 import type { ErrorData } from '../base/errors.ts'
 import { LIMITS } from '../base/limits.ts'
-import type { CursorRequest, NodeReply, SessionToken } from '../model/request.ts'
+import type { Program, ProgramResult } from '../model/program.ts'
+import type { CursorEntry, CursorRequest, NodeReply, SessionToken } from '../model/request.ts'
 import type { Context } from './context.ts'
 import type { CursorReply } from './ports.ts'
 import type { ReadJob, Reads, Seen } from './reads.ts'
@@ -66,7 +67,24 @@ export class Cursors {
         seen(reply.kind === 'chunk' ? this.#seen(reply) : reply)
       })
     }
-    this.#reads.start({ level, token, deadline: this.#context.now() + timeoutMs, done, look })
+    const deadline = this.#context.now() + timeoutMs
+    const lookStable = keep ? null : this.#lookStable(program)
+    this.#reads.start({ level, token, deadline, done, look, lookStable })
+  }
+
+  /** The store gives up what is stable as a whole, so one chunk has all of it. */
+  #lookStable(program: Program): ReadJob['lookStable'] {
+    return (stable, timeLeft, seen) => {
+      this.#reads.stable.read(program, stable, timeLeft, (reply) => {
+        if (reply.kind !== 'rows') {
+          seen(reply)
+          return
+        }
+        const { result, applied } = reply
+        const entries = entriesOf(result)
+        seen(this.#seen({ kind: 'chunk', entries, done: true, cursor: null, applied }))
+      })
+    }
   }
 
   #seen(chunk: Chunk): Seen {
@@ -121,6 +139,18 @@ export class Cursors {
 
 function answer({ entries, done, cursor }: Chunk, token: SessionToken): NodeReply {
   return { kind: 'chunk', entries, done, cursor: cursor === null ? null : String(cursor), token }
+}
+
+/** What a cursor tells of the steps of a program. */
+function entriesOf({ steps }: ProgramResult): readonly CursorEntry[] {
+  return steps.flatMap((result, step): CursorEntry[] => {
+    if (result === null) return []
+    if ('error' in result) return [{ kind: 'error', step, error: result.error }]
+    const { columns, rows } = result.ok
+    const begin = { kind: 'begin', step, columns } as const
+    const all: CursorEntry[] = rows.length > 0 ? [{ kind: 'rows', rows }] : []
+    return [begin, ...all, { kind: 'end', step }]
+  })
 }
 
 function closed(cursor: string): ErrorData {

@@ -4,7 +4,7 @@
  * or file of its own, so the simulator runs exactly this.
  */
 import { assert } from '../base/assert.ts'
-import type { LogIndex, NodeId } from '../base/brand.ts'
+import { type LogIndex, type NodeId, toNodeId } from '../base/brand.ts'
 import type { ErrorData } from '../base/errors.ts'
 import type { Prng } from '../base/prng.ts'
 import { LeaderOrder } from '../core/order/leader/leader-order.ts'
@@ -21,7 +21,7 @@ import { encodeMembers } from '../model/entry-codec.ts'
 import type { Members } from '../model/members.ts'
 import type { PeerMessage } from '../model/message.ts'
 import type { NodeReply, NodeRequest, SessionToken } from '../model/request.ts'
-import type { StoreCommand, StoreReply, StoreState } from '../store/types.ts'
+import type { OriginsState, StoreCommand, StoreReply, StoreState } from '../store/types.ts'
 import { Admin } from './admin.ts'
 import { Appends } from './appends.ts'
 import { Compactor, LogSize } from './compactor.ts'
@@ -30,6 +30,9 @@ import { refusal } from './context.ts'
 import { Cursors } from './cursors.ts'
 import { enteredPorts } from './entered-ports.ts'
 import { Forwarder } from './forwarder.ts'
+import { consultLeader } from './origins/consulting.ts'
+import { Origins, type OriginsOptions } from './origins/origins.ts'
+import { StableReads } from './origins/stable-reads.ts'
 import type { NodeEvent, Ports } from './ports.ts'
 import { Reads } from './reads.ts'
 import { Router } from './router.ts'
@@ -57,7 +60,7 @@ export type CreateOrder = (
   log: LogState,
 ) => LeaderOrder
 
-export interface NodeDriverOptions extends DriverOptions {
+export interface NodeDriverOptions extends DriverOptions, OriginsOptions {
   readonly heartbeatTicks: number
   readonly electionTicks: number
   /** Names this run of the process among all its runs. */
@@ -72,6 +75,8 @@ export class NodeDriver implements Context {
   readonly order: LeaderOrder
   readonly waiting = new Waiting()
   readonly writeIds: WriteIds
+  /** Null also in a node that joins, until its first snapshot tells it of the groups. */
+  origins: Origins | null
   readonly counters: Counters = {
     writes: 0,
     reads: 0,
@@ -81,9 +86,11 @@ export class NodeDriver implements Context {
     snapshotsInstalled: 0,
     takenBack: 0,
   }
+  readonly #prng: Prng
   readonly #writer: Writer
   readonly #recall: WriteIdRecall
   readonly #reads: Reads
+  readonly #stableReads: StableReads
   readonly #cursors: Cursors
   readonly #forwarder: Forwarder
   readonly #verifier: Verifier
@@ -135,7 +142,10 @@ export class NodeDriver implements Context {
     this.#appends = new Appends(this)
     this.#recall = new WriteIdRecall(this)
     this.#writer = new Writer(this)
-    this.#reads = new Reads(this)
+    this.#stableReads = new StableReads(this, () => this.#writer.streaming)
+    this.#reads = new Reads(this, this.#stableReads, (level, deadline, done) => {
+      consultLeader(this, this.#router, level, deadline, done)
+    })
     this.#cursors = new Cursors(this, this.#reads)
     this.#forwarder = new Forwarder(
       this,
@@ -158,8 +168,14 @@ export class NodeDriver implements Context {
     this.#receiver = new SnapshotReceiver(this, (path, done) => this.#install(path, done))
     this.#compactor = new Compactor(this, this.#size, {
       keepAfter: () => this.#sender.keepAfter,
-      submit: (command, done) => this.#submit(command, done),
+      heldByAll: (done) => {
+        if (this.origins === null) done(null)
+        else this.origins.heldByAll(done)
+      },
+      submit: (command, done) => this.submit(command, done),
     })
+    this.#prng = prng
+    this.origins = state.origins === null ? null : this.#joinOrigins(state.origins)
     this.ports.store.onFlushed((ticket) => this.step({ kind: 'flushed', ticket }))
     this.#enter(() => {
       this.#membersChanged()
@@ -175,10 +191,12 @@ export class NodeDriver implements Context {
       this.step({ kind: 'tick' })
       const now = this.now()
       this.#reads.tick(now)
+      this.#stableReads.tick(now)
       this.#cursors.tick(now)
       this.#forwarder.tick(now)
       this.#sender.tick(now)
       this.#receiver.tick(now)
+      this.origins?.tick(now)
       if (this.#ticks % CHORE_TICKS === 0) {
         this.waiting.expire(now)
         this.#writer.expire(now)
@@ -196,6 +214,7 @@ export class NodeDriver implements Context {
       if (up) this.#links.add(peer)
       else this.#links.delete(peer)
       this.step({ kind: 'link', peer, up })
+      this.origins?.links.link(peer, up)
       if (up) return
       this.#forwarder.linkDown(peer)
       this.#writer.linkDown(peer)
@@ -271,7 +290,9 @@ export class NodeDriver implements Context {
   get ready(): boolean {
     const { order } = this
     if (this.#installing || this.#stopped) return false
-    if (order.role === 'leader') return order.mayExecute
+    if (order.role === 'leader') {
+      return order.mayExecute && (this.origins === null || this.origins.leading !== null)
+    }
     return order.leader !== null && order.last.index > 0 && order.commit > 0
   }
 
@@ -285,7 +306,9 @@ export class NodeDriver implements Context {
 
   token(index: LogIndex): SessionToken {
     const term = this.order.termAt(index) ?? 0
-    return { cluster: this.options.cluster, term, index }
+    const { cluster } = this.options
+    if (this.origins === null) return { cluster, term, index }
+    return { cluster, term, index, origins: this.origins.token(index) }
   }
 
   unreachable(): readonly string[] {
@@ -326,6 +349,8 @@ export class NodeDriver implements Context {
 
   #pump(): void {
     this.#apply()
+    this.origins?.pump()
+    this.#stableReads.pump()
     this.#writer.pump()
   }
 
@@ -350,6 +375,10 @@ export class NodeDriver implements Context {
         return
       case 'snapshotDone':
         this.#sender.done(from, message)
+        return
+      case 'leads':
+      case 'exchange':
+        this.origins?.receive(from, message)
         return
       default:
         // While the file is replaced the core's picture of the log is about to be void.
@@ -380,22 +409,22 @@ export class NodeDriver implements Context {
     if (this.order.members !== this.#members) this.#membersChanged()
   }
 
-  #submit(command: StoreCommand, done: (reply: StoreReply) => void): void {
+  submit(command: StoreCommand, done: (reply: StoreReply) => void): void {
     this.ports.store.submit(command, (reply) => {
-      if (reply.kind !== 'failed') {
-        done(reply)
-        return
-      }
-      // These can fail only by a broken disk or our own mistake: going on would make it worse.
-      const { code, detail } = reply.error
-      this.emit('node.halted', 'error', { command: command.kind, code, detail })
-      this.halt()
+      if (reply.kind === 'failed') this.giveUp(command.kind, reply.error)
+      else done(reply)
     })
+  }
+
+  /** That can fail only by a broken disk or our own mistake: going on would make it worse. */
+  giveUp(command: string, { code, detail }: ErrorData): void {
+    this.emit('node.halted', 'error', { command, code, detail })
+    this.halt()
   }
 
   #append(entries: readonly Entry[], ticket: number | null): void {
     assert(ticket !== null, () => 'append without a ticket')
-    this.#submit({ kind: 'append', ticket, entries }, () => {})
+    this.submit({ kind: 'append', ticket, entries }, () => {})
     for (const entry of entries) if (entry.kind === 'verify') this.#verifier.marked(entry.index)
     this.#logged(entries)
     for (const entry of entries) {
@@ -406,6 +435,7 @@ export class NodeDriver implements Context {
   /** Entries are in the log, ours or the leader's. */
   #logged(entries: readonly Entry[]): void {
     this.#appends.logged(entries)
+    this.origins?.logged(entries)
     for (const entry of entries) this.#size.added(entry.index, entry.body.byteLength)
   }
 
@@ -416,12 +446,14 @@ export class NodeDriver implements Context {
     this.writeIds.truncate(to)
     this.#verifier.truncate(to)
     this.waiting.truncate(to)
+    this.origins?.truncating(to)
     this.#takingBack += 1
-    this.#submit({ kind: 'truncate', ticket, to, at: this.ports.clock.now() }, (reply) => {
+    this.submit({ kind: 'truncate', ticket, to, at: this.ports.clock.now() }, (reply) => {
       this.#takingBack -= 1
       // Reads that began before this saw what is gone now.
       this.#epoch += 1
       if (!this.takingBack) this.#reads.tookBack()
+      this.origins?.truncated()
       assert(reply.kind === 'truncated', () => `the store answered ${reply.kind} to truncate`)
       if (reply.lost === null) return
       this.counters.takenBack += reply.lost.transactions
@@ -441,6 +473,7 @@ export class NodeDriver implements Context {
     if (was.role === 'leader' && role !== 'leader') {
       this.#writer.leadershipLost()
       this.#sender.leadershipLost()
+      this.origins?.leadershipLost()
       this.emit('leader.lost', 'warn', { term: was.term })
     }
     if (was.role !== 'leader' && role === 'leader') {
@@ -454,14 +487,45 @@ export class NodeDriver implements Context {
 
   #membersChanged(): void {
     this.#members = this.order.members
-    const peers = this.#members.members
-      .filter((member) => member.id !== this.options.self)
-      .map(({ id, url }) => ({ id, url }))
-    this.ports.transport.setPeers(peers)
+    this.#setPeers()
     this.emit('members.changed', 'info', {
       voters: this.#members.members.filter((member) => member.role === 'voter').length,
       members: this.#members.members.length,
     })
+  }
+
+  /** The members of the group, and the nodes of other groups. */
+  #setPeers(): void {
+    const fellows = this.order.members.members
+    const all = [...fellows, ...(this.origins?.foreignNodes ?? [])]
+    const peers = all.map(({ id, url }) => ({ id: toNodeId(id), url }))
+    this.ports.transport.setPeers(peers.filter(({ id }) => id !== this.options.self))
+  }
+
+  #installOrigins(state: OriginsState): void {
+    if (this.origins !== null) {
+      this.origins.installed(state)
+      return
+    }
+    this.origins = this.#joinOrigins(state)
+    for (const peer of this.#links) this.origins.links.link(peer, true)
+    this.#setPeers()
+  }
+
+  #joinOrigins(state: OriginsState): Origins {
+    return new Origins(
+      {
+        context: this,
+        writer: this.#writer,
+        forwarder: this.#forwarder,
+        prng: this.#prng.fork(),
+        options: this.options,
+        confirm: (deadline, done) => this.#reads.confirm(deadline, done),
+        peersChanged: () => this.#setPeers(),
+      },
+      state,
+      this.order.applied,
+    )
   }
 
   // Chores
@@ -471,7 +535,7 @@ export class NodeDriver implements Context {
     if (this.#applying || this.#installing || this.#verifier.pinning) return
     if (order.commit <= order.applied) return
     const now = this.now()
-    const waited = order.role === 'leader' || this.#reads.behind
+    const waited = order.role === 'leader' || this.#reads.behind || this.origins?.behind === true
     if (
       !waited &&
       now - this.#appliedAt < APPLY_MS &&
@@ -481,12 +545,16 @@ export class NodeDriver implements Context {
     }
     this.#appliedAt = now
     this.#applying = true
-    this.#submit({ kind: 'apply', to: order.commit }, (reply) => {
+    this.submit({ kind: 'apply', to: order.commit }, (reply) => {
       this.#applying = false
       assert(reply.kind === 'applied', () => `the store answered ${reply.kind} to apply`)
-      if (reply.index > this.order.applied) this.step({ kind: 'applied', index: reply.index })
+      const { applied } = this.order
+      if (reply.index > applied) this.step({ kind: 'applied', index: reply.index })
+      this.origins?.appliedThrough(reply)
       this.#verifier.applied(reply.index)
       this.#reads.applied()
+      // It may only have prepared itself, which has an end.
+      if (reply.index === applied) this.#apply()
     })
   }
 
@@ -510,6 +578,7 @@ export class NodeDriver implements Context {
       this.waiting.abandon()
       this.ports.reader.reopen()
       this.step({ kind: 'installed', log: reply.state.log })
+      if (reply.state.origins !== null) this.#installOrigins(reply.state.origins)
       this.#reads.applied()
       this.#recall.start()
       this.emit('snapshot.installed', 'info', { index: reply.state.log.last.index })

@@ -23,8 +23,12 @@ interface Errand {
   to: NodeId | null
   /** Monotonic ms of the last sending. */
   sentAt: number
-  /** Only this node can answer; no other will do. */
-  readonly only: NodeId | null
+  /** Who can answer; null: nobody is known now. */
+  readonly find: () => NodeId | null
+  /** Not this group's leader: a change of leader is no news. */
+  readonly isElsewhere: boolean
+  /** Another group's log knows nothing of our writes' ids: it must not be sent twice. */
+  readonly once: boolean
 }
 
 /** An unanswered errand that may safely be sent twice is sent again after this long. */
@@ -58,15 +62,22 @@ export class Forwarder {
 
   /** Sends a request to the leader, now or as soon as there is one. */
   start(request: TravellingRequest, done: (reply: NodeReply) => void): void {
-    const deadline = this.#context.now() + request.timeoutMs
-    const numbered = this.#numbered(request)
-    this.#add({ request: numbered, deadline, done, doubts: 0, to: null, sentAt: 0, only: null })
+    const find = (): NodeId | null => this.#context.order.leader
+    this.#add(this.#numbered(request), done, { find, isElsewhere: false, once: false })
   }
 
   /** Asks one particular node. */
   ask(node: NodeId, request: TravellingRequest, done: (reply: NodeReply) => void): void {
-    const deadline = this.#context.now() + request.timeoutMs
-    this.#add({ request, deadline, done, doubts: 0, to: null, sentAt: 0, only: node })
+    this.#add(request, done, { find: () => node, isElsewhere: true, once: false })
+  }
+
+  /** Asks whoever is found, as soon as somebody is; a node of another group. What writes is sent once. */
+  askVia(
+    find: () => NodeId | null,
+    request: TravellingRequest,
+    done: (reply: NodeReply) => void,
+  ): void {
+    this.#add(request, done, { find, isElsewhere: true, once: request.kind === 'write' })
   }
 
   /** A reply to one of our errands. */
@@ -97,7 +108,7 @@ export class Forwarder {
   leaderChanged(): void {
     const { leader } = this.#context.order
     for (const [id, errand] of this.#errands) {
-      if (errand.only !== null) continue
+      if (errand.isElsewhere) continue
       if (errand.to !== null && errand.to !== leader) this.#lost(id, errand)
       if (errand.to === null) this.#send(id, errand)
     }
@@ -108,14 +119,20 @@ export class Forwarder {
     for (const [id, errand] of this.#errands) {
       if (errand.deadline <= now) this.#expire(id, errand)
       else if (errand.to === null) this.#send(id, errand)
-      else if (now - errand.sentAt >= RESEND_MS && errand.request.kind !== 'stream') {
+      else if (now - errand.sentAt >= RESEND_MS && maySendAgain(errand)) {
         errand.to = null
         this.#send(id, errand)
       }
     }
   }
 
-  #add(errand: Errand): void {
+  #add(
+    request: TravellingRequest,
+    done: (reply: NodeReply) => void,
+    how: Pick<Errand, 'find' | 'isElsewhere' | 'once'>,
+  ): void {
+    const deadline = this.#context.now() + request.timeoutMs
+    const errand: Errand = { request, deadline, done, doubts: 0, to: null, sentAt: 0, ...how }
     this.#lastId += 1
     this.#errands.set(this.#lastId, errand)
     this.#send(this.#lastId, errand)
@@ -131,8 +148,8 @@ export class Forwarder {
 
   #send(id: number, errand: Errand): void {
     assert(errand.to === null, () => `errand ${id} is already with ${errand.to}`)
-    const { order, options, ports } = this.#context
-    const target = errand.only ?? order.leader
+    const { options, ports } = this.#context
+    const target = errand.find()
     if (target === null) return
     if (target === options.self) {
       if (this.#context.recalling) return
@@ -155,6 +172,11 @@ export class Forwarder {
   #lost(id: number, errand: Errand): void {
     errand.to = null
     const { request } = errand
+    if (errand.once) {
+      this.#errands.delete(id)
+      errand.done(refusal('UNKNOWN_OUTCOME', 'The node that it was handed on to was lost.'))
+      return
+    }
     if (request.kind !== 'stream') return
     this.#errands.delete(id)
     if (request.program === null) {
@@ -177,6 +199,10 @@ export class Forwarder {
       errand.done(refusal('NO_LEADER', 'No leader could be reached in time.'))
     }
   }
+}
+
+function maySendAgain({ request, once }: Errand): boolean {
+  return !once && request.kind !== 'stream'
 }
 
 const COMMITS: ReadonlySet<string> = new Set(['COMMIT', 'END', 'RELEASE'])

@@ -1,5 +1,6 @@
 /** What a node can be told when it starts. The command line's table of options gives the defaults. */
 import type { MemberRole } from '../model/members.ts'
+import type { Strategy } from '../model/origin-entry.ts'
 import type { AckLevel, ReadLevel } from '../model/request.ts'
 
 export interface NodeOptions {
@@ -15,6 +16,16 @@ export interface NodeOptions {
   readonly join: readonly string[]
   /** Found the cluster together once this many nodes of `join` see each other. */
   readonly expect: number | null
+  /** Who may write; null: as the cluster has it, `leader` when founding one. */
+  readonly strategy: Strategy | null
+  /** Which group of the cluster the node is of, with several; null: as the file has it. */
+  readonly group: string | null
+  /** Names of groups that this one talks to; empty: all. */
+  readonly exchangeWith: readonly string[]
+  /** Path of a module whose functions decide conflicts, see the rule `function:NAME`. */
+  readonly mergeFunctions: string | null
+  /** How far another group's clock may be ahead of ours before its writes have to wait, ms. */
+  readonly allowClockDrift: number
   readonly role: MemberRole
   /** Higher is preferred as leader; 0 never leads. */
   readonly priority: number
@@ -22,8 +33,9 @@ export interface NodeOptions {
   readonly token: string | null
   /** Public Ed25519 keys of JSON Web Tokens that clients may show: a file, PEM, or base64. */
   readonly authJwtKey: string | null
-  readonly ack: AckLevel
-  readonly read: ReadLevel
+  /** Null: as levelsOf has it for the strategy. */
+  readonly ack: AckLevel | null
+  readonly read: ReadLevel | null
   /** Silence from the leader after which an election begins: drawn from [x, 2x), ms. */
   readonly electionTimeoutMs: number
   readonly heartbeatMs: number
@@ -39,12 +51,17 @@ export const NODE_DEFAULTS = {
   advertise: null,
   join: [],
   expect: null,
+  strategy: null,
+  group: null,
+  exchangeWith: [],
+  mergeFunctions: null,
+  allowClockDrift: 500,
   role: 'voter',
   priority: 1,
   token: null,
   authJwtKey: null,
-  ack: 'majority',
-  read: 'session',
+  ack: null,
+  read: null,
   electionTimeoutMs: 500,
   heartbeatMs: 100,
   transactionIdleMs: 5_000,
@@ -52,3 +69,22 @@ export const NODE_DEFAULTS = {
   logRetainBytes: 256 * 1024 * 1024,
   allowFaults: false,
 } as const satisfies Omit<NodeOptions, 'file' | 'name' | 'listen'>
+
+/** What a group may be called: it becomes part of its origin's name, which travels with every entry. */
+export const GROUP_NAME = /^[A-Za-z0-9][\w.-]{0,49}$/
+
+/** Levels of calls that name none. */
+export interface DefaultLevels {
+  readonly ack: AckLevel
+  readonly read: ReadLevel
+}
+
+/** The levels of a node's calls that name none: what it was told, else what suits the strategy. */
+export function levelsOf(
+  strategy: Strategy,
+  { ack, read }: Pick<NodeOptions, 'ack' | 'read'>,
+): DefaultLevels {
+  const usual: DefaultLevels =
+    strategy === 'peer' ? { ack: 'quorum', read: 'quorum' } : { ack: 'majority', read: 'session' }
+  return { ack: ack ?? usual.ack, read: read ?? usual.read }
+}

@@ -2,8 +2,13 @@ import type { LogIndex, NodeId, Term } from '../base/brand.ts'
 import type { ErrorData } from '../base/errors.ts'
 import type { HardState, Ticket } from '../core/order/leader/types.ts'
 import type { PeerMessage } from '../model/message.ts'
-import type { Program, ProgramResult } from '../model/program.ts'
-import type { CursorEntry } from '../model/request.ts'
+import type { Program } from '../model/program.ts'
+import type {
+  CursorNext,
+  CursorReply,
+  ReadReply,
+  CursorBegin as StoreCursorBegin,
+} from '../store/reader.ts'
 import type { StoreCommand, StoreReply, Verified } from '../store/types.ts'
 
 /**
@@ -51,44 +56,9 @@ export interface ReaderPort {
   verify(pinned: (applied: LogIndex) => void, done: (result: Verified | ErrorData) => void): void
 }
 
-export type ReadReply =
-  | {
-      readonly kind: 'rows'
-      readonly result: ProgramResult
-      /** The database as of this entry. */
-      readonly applied: LogIndex
-    }
-  /** At least one statement is not a read: nothing was run. */
-  | { readonly kind: 'notRead' }
-  | { readonly kind: 'failed'; readonly error: ErrorData }
-
-export interface CursorBegin {
-  readonly program: Program
-  /** About how much a chunk may hold; at least one row goes. */
-  readonly chunkBytes: number
-  /** Whether the snapshot stays for the next program, until COMMIT or ROLLBACK. */
-  readonly keep: boolean
-}
-
-export interface CursorNext {
-  readonly cursor: number
-  /** To begin, on a cursor that was kept; null: go on. */
-  readonly program: Program | null
-  readonly chunkBytes: number
-}
-
-export type CursorReply =
-  | {
-      readonly kind: 'chunk'
-      readonly entries: readonly CursorEntry[]
-      /** The program has ended. */
-      readonly done: boolean
-      /** Null: nothing more to fetch or to close. */
-      readonly cursor: number | null
-      /** The database as of this entry. */
-      readonly applied: LogIndex
-    }
-  | Exclude<ReadReply, { readonly kind: 'rows' }>
+export type { CursorNext, CursorReply, ReadReply }
+/** The port names the cursor. */
+export type CursorBegin = Omit<StoreCursorBegin, 'cursor'>
 
 /** Files of snapshots: made from the live database, or received in pieces. */
 export interface SnapshotPort {

@@ -12,6 +12,7 @@ import type { Context } from './context.ts'
 import { refusal } from './context.ts'
 import type { Cursors } from './cursors.ts'
 import { type Forwarder, readRequest } from './forwarder.ts'
+import { refusalHere, whenKnownHere } from './origins/known-here.ts'
 import type { Reads } from './reads.ts'
 import type { Writer } from './writer.ts'
 
@@ -39,10 +40,12 @@ export class Router {
       this.#to.reads.read(request, done)
     } else if (isCursorRequest(request)) {
       this.#to.cursors.take(request, done)
-    } else if (answersAnywhere(request) || this.#leads) {
-      this.serve(request, done)
     } else {
-      this.#to.forwarder.start(request, done)
+      const refused = refusalHere(this.#context, request)
+      const answer = whenKnownHere(this.#context, request, done)
+      if (refused !== null) done(refused)
+      else if (answersAnywhere(request) || this.#leads) this.serve(request, answer)
+      else this.#to.forwarder.start(request, answer)
     }
   }
 
@@ -97,7 +100,7 @@ export class Router {
     }
     const request = readRequest(body)
     if ('code' in request) done({ kind: 'error', error: request })
-    else if (answersAnywhere(request) || this.#leads) this.serve(request, done, from)
+    else if (isForAll(request) || this.#leads) this.serve(request, done, from)
     else done(this.#notLeading())
   }
 
@@ -108,6 +111,12 @@ export class Router {
   #notLeading(): NodeReply {
     return refusal('NO_LEADER', `${this.#context.options.name} is not the leader.`)
   }
+}
+
+/** What a leader tells its fellows, so that the next leader knows. */
+function isForAll(request: TravellingRequest): boolean {
+  if (answersAnywhere(request)) return true
+  return request.kind === 'admin' && request.command.kind === 'cutGroup'
 }
 
 /** Each node verifies itself. */

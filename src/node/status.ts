@@ -1,6 +1,7 @@
 /** What a node says of itself. */
 import type { MemberStatus, NodeStatus } from '../model/status.ts'
 import type { NodeDriver } from './driver.ts'
+import { originAlarmsOf, originsStatusOf } from './origins/origins-status.ts'
 
 interface Identity {
   readonly name: string
@@ -41,6 +42,7 @@ export function statusOf(
       leader: null,
       log: { first: 0, last: 0, durable: 0, committed: 0, applied: 0 },
       members: [],
+      origins: null,
       counters: {
         writes: 0,
         reads: 0,
@@ -71,6 +73,7 @@ export function statusOf(
       applied: order.applied,
     },
     members,
+    origins: originsStatusOf(driver.origins, driver.ports.clock.now()),
     counters: { ...driver.counters },
     alarms: alarmsOf(driver, surroundings),
   }
@@ -115,6 +118,7 @@ function alarmsOf(driver: NodeDriver, surroundings: Surroundings): readonly stri
   const missing = driver.unreachable()
   if (missing.length > 0) alarms.push(`No contact with ${missing.join(', ')}.`)
   if (order.leader === null) alarms.push('There is no leader: writes wait.')
+  if (driver.origins !== null) alarms.push(...originAlarmsOf(driver.origins))
   if (surroundings.foreignWrites > 0) {
     alarms.push(
       `Another process wrote to the file ${surroundings.foreignWrites} times: ` +

@@ -1,8 +1,7 @@
 import { deepEqual } from 'node:assert/strict'
 import { test } from 'node:test'
 import { toLogIndex, toTerm } from '../base/brand.ts'
-import type { AckLevel } from '../model/request.ts'
-import { type LogProgress, Waiting } from './waiting.ts'
+import { type HoldLevel, type LogProgress, Waiting } from './waiting.ts'
 
 /** A log whose positions a test sets by hand. */
 function fakeLog(): LogProgress & {
@@ -30,7 +29,7 @@ function fakeLog(): LogProgress & {
 
 function watch(waiting: Waiting, log: LogProgress) {
   const fates: string[] = []
-  const add = (name: string, index: number, term: number, ack: AckLevel, deadline = 100): void => {
+  const add = (name: string, index: number, term: number, ack: HoldLevel, deadline = 100): void => {
     const done = (fate: string): void => {
       fates.push(`${name} ${fate}`)
     }

@@ -5,6 +5,9 @@
 import type { LogIndex, Term } from '../base/brand.ts'
 import type { AckLevel } from '../model/request.ts'
 
+/** What a group can give by itself; a number counts voters. */
+export type HoldLevel = Exclude<AckLevel, 'quorum' | 'stable'>
+
 /** What became of the entry that an answer waited for. */
 export type Fate = 'safe' | 'takenBack' | 'unknown'
 
@@ -12,7 +15,7 @@ export interface Waiter {
   readonly index: LogIndex
   /** Term of the entry at index when the wait began: another one there means it was taken back. */
   readonly term: Term
-  readonly ack: AckLevel
+  readonly ack: HoldLevel
   /** Monotonic ms. */
   readonly deadline: number
   readonly done: (fate: Fate) => void

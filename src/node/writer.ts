@@ -6,58 +6,32 @@
  * batch; while its flush and its peers are waited for, the next batch runs already.
  */
 import { assert, present } from '../base/assert.ts'
-import type { LogIndex, NodeId, Term } from '../base/brand.ts'
-import { ERRORS, type ErrorData } from '../base/errors.ts'
+import type { NodeId, Term } from '../base/brand.ts'
+import type { ErrorData } from '../base/errors.ts'
 import { LIMITS } from '../base/limits.ts'
-import type { EntryKind } from '../model/entry.ts'
-import { decodeBatch } from '../model/entry-codec.ts'
-import type { Program, ProgramResult } from '../model/program.ts'
-import type { AckLevel, NodeReply } from '../model/request.ts'
-import type { Paused, ProgramOutcome, StoreReply } from '../store/types.ts'
+import type { NodeReply } from '../model/request.ts'
+import type { Originating, ProgramOutcome, StoreReply } from '../store/types.ts'
 import { BatchTiming, LINGER_MS } from './batch-timing.ts'
 import type { Context } from './context.ts'
-import { hold, refusal } from './context.ts'
+import { refusal } from './context.ts'
+import type { Job, ProgramJob, StreamJob } from './jobs.ts'
+import { isBeyondGroup, unavailableAck, unsupportedAck } from './origins/levels.ts'
+import { SchemaChanges } from './origins/schema-changes.ts'
+import {
+  type CoreProposal,
+  commandOf,
+  type MergeProposal,
+  type OwnProposal,
+  Proposals,
+  type Proposing,
+} from './proposals.ts'
+import { WriteAnswers } from './write-answers.ts'
 
-interface JobBase {
-  readonly ack: AckLevel
-  /** Monotonic ms. */
-  readonly deadline: number
-  readonly done: (reply: NodeReply) => void
-  /** Leadership went before it had an effect: find the new leader. */
-  readonly reroute: () => void
-  /** Its first part has run and is logged at `index`; the rest waits for that to be committed. */
-  begun?: { readonly paused: Paused; readonly index: LogIndex }
-}
-
-export interface ProgramJob extends JobBase {
-  readonly kind: 'program'
-  readonly program: Program
-}
-
-export interface StreamJob extends JobBase {
-  readonly kind: 'stream'
-  readonly stream: string
-  /** The fellow node whose client's it is; null: a client here. */
-  readonly from: NodeId | null
-  readonly open: boolean
-  readonly program: Program | null
-  /** Nothing follows: what is open after it is rolled back. */
-  end: boolean
-}
-
-type Job = ProgramJob | StreamJob
-
-interface Proposal {
-  readonly kind: Exclude<EntryKind, 'data' | 'schema'>
-  readonly term: Term
-  readonly body: Uint8Array
-  readonly made: (index: LogIndex | null) => void
-}
-
-export class Writer {
+export class Writer implements Proposing {
   readonly #context: Context
   #queue: Job[] = []
-  #proposals: Proposal[] = []
+  readonly #proposals = new Proposals()
+  readonly #answers: WriteAnswers
   #busy = false
   readonly #timing = new BatchTiming()
   /** A call back is due that looks at the queue again. */
@@ -68,17 +42,28 @@ export class Writer {
   #round: StreamJob | null = null
   /** Streams whose transaction was rolled back for idleness: their next round is told so. */
   readonly #timedOut = new Set<string>()
-  /** Numbered writes that are queued or running: a retry joins the first one. */
-  readonly #pending = new Map<string, ProgramJob[]>()
   /** A snapshot is being pinned at the last entry; nothing may be added before it is. */
   #pinning = false
+  /** With several origins: those who change the schema. */
+  readonly #changes: SchemaChanges
 
   constructor(context: Context) {
     this.#context = context
+    this.#answers = new WriteAnswers(context)
+    this.#changes = new SchemaChanges({
+      context,
+      answer: (job, reply) => this.#answers.answer(job, reply),
+      refuse: (job, error) => this.#answers.refuse(job, error),
+    })
   }
 
   get queued(): number {
-    return this.#queue.length
+    return this.#queue.length + this.#changes.size
+  }
+
+  /** When the last batch of writes started, monotonic ms. */
+  get startedAt(): number {
+    return this.#timing.startedAt
   }
 
   /** An interactive transaction has the store, or may have it after what is under way. */
@@ -97,18 +82,40 @@ export class Writer {
       job.done(refusal('OVERLOADED', `${this.#queue.length} requests are waiting for the writer.`))
       return
     }
-    if (job.kind === 'program' && job.program.id !== undefined && !this.#admit(job)) return
-    this.#queue.push(job)
+    const unsupported = unsupportedAck(this.#context, job.ack)
+    if (unsupported !== null) {
+      job.done({ kind: 'error', error: unsupported })
+      return
+    }
+    if (job.kind === 'program' && job.program.id !== undefined && !this.#answers.admit(job)) return
+    // Only what has not begun: of an open transaction more was said already.
+    const isNew =
+      job.begun === undefined && job.program !== null && !(job.kind === 'stream' && job.open)
+    const unavailable = isNew ? unavailableAck(this.#context, job.ack) : null
+    const known = this.#changes.answerOf(job)
+    if (known !== null) this.#answers.answer(job, known)
+    else if (unavailable === null) this.#queue.push(job)
+    else this.#answers.answer(job, { kind: 'error', error: unavailable })
   }
 
   /** Has an entry without SQL effect made; `made` gets its index, or null if leadership went. */
   propose(
-    kind: Proposal['kind'],
+    kind: CoreProposal['kind'],
     term: Term,
     body: Uint8Array,
-    made: (index: LogIndex | null) => void = () => {},
+    made: CoreProposal['made'] = () => {},
   ): void {
-    this.#proposals.push({ kind, term, body, made })
+    this.#proposals.add({ kind, term, body, made })
+  }
+
+  /** Has an entry of our own origin made; it is applied when it is committed. */
+  originate(proposal: OwnProposal): void {
+    this.#proposals.add({ kind: 'originate', ...proposal })
+  }
+
+  /** Has what others wrote logged; it is applied when it is committed. */
+  merge(proposal: MergeProposal): void {
+    this.#proposals.add({ kind: 'merge', ...proposal })
   }
 
   /** Nothing is executed until `unpin`: a verify entry's snapshot must see exactly its position. */
@@ -122,6 +129,7 @@ export class Writer {
 
   /** Starts whatever may start now. */
   pump(): void {
+    if (!this.#busy) this.#changes.endIfDone()
     while (!this.#busy && this.#startNext()) {
       // Jobs that are answered without the store leave room for the next.
     }
@@ -141,10 +149,11 @@ export class Writer {
    */
   linkDown(peer: NodeId): void {
     const isTheirs = (job: Job): boolean => job.kind === 'stream' && job.from === peer
-    const never = this.#queue.filter((job) => isTheirs(job) && job.begun === undefined)
-    this.#queue = this.#queue.filter((job) => !never.includes(job))
-    for (const job of never) this.#handBack(job)
-    for (const job of [this.#round, ...this.#queue]) {
+    const isNever = (job: Job): boolean => isTheirs(job) && job.begun === undefined
+    const never = [...this.#changes.remove(isNever), ...this.#queue.filter(isNever)]
+    this.#queue = this.#queue.filter((job) => !isNever(job))
+    for (const job of never) this.#answers.handBack(job)
+    for (const job of [this.#round, ...this.#changes.find(isTheirs), ...this.#queue]) {
       if (job?.kind === 'stream' && job.from === peer) job.end = true
     }
     if (this.#open?.from === peer && this.#round === null) this.endStream()
@@ -153,19 +162,23 @@ export class Writer {
   /** Rolls back what was interactive, hands back what never ran. */
   leadershipLost(): void {
     this.endStream()
-    for (const proposal of this.#proposals.splice(0)) proposal.made(null)
+    this.#proposals.drop()
     this.#pinning = false
-    const jobs = this.#queue
+    const jobs = [...this.#changes.drop(), ...this.#queue]
     this.#queue = []
-    for (const job of jobs) this.#handBack(job)
+    for (const job of jobs) this.#answers.handBack(job)
   }
 
   /** Ends what has waited or idled too long. */
   expire(now: number): void {
-    if (this.#queue.some((job) => job.deadline <= now)) {
-      const late = this.#queue.filter((job) => job.deadline <= now)
-      this.#queue = this.#queue.filter((job) => job.deadline > now)
-      for (const job of late) this.#refuse(job, LATE)
+    // A group that was removed will never write again.
+    const isOver = this.#context.origins?.isRemoved === true
+    const isLate = (job: Job): boolean => isOver || job.deadline <= now
+    const late = [...this.#changes.remove(isLate), ...this.#queue.filter(isLate)]
+    if (late.length > 0) {
+      this.#queue = this.#queue.filter((job) => !isLate(job))
+      const error = this.#context.origins?.whyNotRun ?? LATE
+      for (const job of late) this.#answers.refuse(job, error)
     }
     const open = this.#open
     if (open === null || this.#busy) return
@@ -178,89 +191,6 @@ export class Writer {
     this.#context.ports.store.submit({ kind: 'streamEnd', stream: open.stream }, () => {})
   }
 
-  // Admission of numbered writes
-
-  /** False: answered or joined; nothing to queue. */
-  #admit(job: ProgramJob): boolean {
-    const id = present(job.program.id, () => 'write id')
-    const key = `${id.number} ${id.session}`
-    const twin = this.#pending.get(key)
-    if (twin !== undefined) {
-      twin.push(job)
-      return false
-    }
-    const seen = this.#context.writeIds.look(id)
-    if (seen === 'expired') {
-      const detail = `Write ${id.number} of its session is older than what is remembered here.`
-      job.done(refusal('SESSION_EXPIRED', detail))
-      return false
-    }
-    if (seen !== 'new') {
-      this.#repeat(job, seen.index)
-      return false
-    }
-    this.#pending.set(key, [job])
-    return true
-  }
-
-  /** Answers a retry with what the first run answered, found in the log. */
-  #repeat(job: ProgramJob, index: LogIndex): void {
-    const { store } = this.#context.ports
-    const command = { kind: 'read', from: index, to: index, bytesMax: 0 } as const
-    store.submit(command, (reply) => {
-      const term = this.#context.order.termAt(index)
-      const entry = reply.kind === 'entries' ? reply.entries[0] : undefined
-      if (entry === undefined && index <= this.#context.order.base.index) {
-        const detail = `The write ran as entry ${index}, and its result is no longer in the log.`
-        this.#answer(job, refusal('SESSION_EXPIRED', detail))
-        return
-      }
-      if (entry === undefined || term !== entry.term) {
-        job.reroute()
-        return
-      }
-      const id = present(job.program.id, () => 'write id')
-      const record = decodeBatch(entry.body).writes.find(
-        (write) => write.id.session === id.session && write.id.number === id.number,
-      )
-      const { result } = present(record, () => `write ${id.number} in entry ${index}`)
-      this.#finish(job, result, { index, term, changed: true }, false)
-    })
-  }
-
-  #joined(job: Job): readonly Job[] {
-    if (job.kind !== 'program' || job.program.id === undefined) return [job]
-    const { id } = job.program
-    const key = `${id.number} ${id.session}`
-    const jobs = this.#pending.get(key)
-    if (jobs?.[0] !== job) return [job]
-    this.#pending.delete(key)
-    return jobs
-  }
-
-  #answer(job: Job, reply: NodeReply): void {
-    for (const each of this.#joined(job)) each.done(reply)
-  }
-
-  /** It has no effect, as far as this node can tell. */
-  #handBack(job: Job): void {
-    if (job.begun !== undefined) this.#leaveHalf(job, job.begun.index)
-    else for (const each of this.#joined(job)) each.reroute()
-  }
-
-  /** Another leader, or the same one later, must not run the first part once more. */
-  #leaveHalf(job: Job, position: LogIndex): void {
-    const detail = `The program stopped in the middle, after entry ${position}.`
-    this.#answer(job, refusal('UNKNOWN_OUTCOME', detail, { position }))
-  }
-
-  /** Who may retry takes it that nothing was run: not true of a job that has begun. */
-  #refuse(job: Job, error: ErrorData): void {
-    if (job.begun !== undefined && ERRORS[error.code].retry !== 'never') {
-      this.#leaveHalf(job, job.begun.index)
-    } else this.#answer(job, { kind: 'error', error })
-  }
-
   // Execution
 
   /** True: something was done and more may be possible. */
@@ -269,9 +199,11 @@ export class Writer {
     if (order.role !== 'leader') return false
     if (this.#open === null && this.#startProposal()) return true
     const isTime = this.#isTime()
-    if (this.#queue.length === 0 || this.#pinning) return false
+    if (this.queued === 0 || this.#pinning) return false
     if (!order.mayExecute || order.applied !== order.last.index) return false
     if (this.#open !== null) return this.#startOpenStream(this.#open.stream)
+    if (this.#changes.isOpen) return this.#startChanging()
+    if (this.#queue.length === 0 || this.#context.origins?.mayRun === false) return false
     const head = present(this.#queue[0], () => 'head of the queue')
     if (head.kind === 'stream') return this.#startStream(head)
     return isTime && this.#startBatch()
@@ -293,46 +225,26 @@ export class Writer {
     return false
   }
 
-  /**
-   * The first proposal that may be made now. A `verify` entry's snapshot is pinned at its position,
-   * so all before it must be applied (a new leader's noop goes first), and nothing may follow.
-   */
-  #takeProposal(): Proposal | undefined {
-    if (this.#pinning) return undefined
-    const { order } = this.#context
-    const whole = order.applied === order.last.index
-    const at = this.#proposals.findIndex(({ kind }) => kind !== 'verify' || whole)
-    return at < 0 ? undefined : this.#proposals.splice(at, 1)[0]
-  }
-
   #startProposal(): boolean {
     const { order, ports } = this.#context
-    const proposal = this.#takeProposal()
-    if (proposal === undefined) return false
+    const proposal = this.#pinning ? null : this.#proposals.take(order)
+    if (proposal === null) return false
     if (proposal.term !== order.term) {
-      proposal.made(null)
+      proposal.made(null, null)
       return true
     }
     const ticket = this.#begin()
-    ports.store.submit(
-      {
-        kind: 'propose',
-        ticket,
-        term: proposal.term,
-        at: ports.clock.now(),
-        entry: proposal.kind,
-        body: proposal.body,
-      },
-      (reply) => {
-        const { entries } = this.#end(ticket, reply)
-        proposal.made(entries[0]?.index ?? null)
-      },
-    )
+    const common = { ticket, term: proposal.term, at: ports.clock.now() }
+    ports.store.submit(commandOf(proposal, common), (reply) => {
+      const { entries, error } = this.#end(ticket, reply)
+      // What others wrote can't be left out, and what they sent was checked.
+      if (error !== null && proposal.kind === 'merge') this.#context.giveUp('merge', error)
+      proposal.made(entries[0]?.index ?? null, error)
+    })
     return true
   }
 
   #startBatch(): boolean {
-    const { order, ports } = this.#context
     const jobs: ProgramJob[] = []
     for (const job of this.#queue) {
       if (job.kind !== 'program' || jobs.length >= LIMITS.batchTransactionsMax) break
@@ -340,8 +252,14 @@ export class Writer {
       // What goes on goes alone; it is always at the head.
       if (job.begun !== undefined) break
     }
-    const resume = jobs[0]?.begun?.paused
     this.#queue.splice(0, jobs.length)
+    this.#runBatch(jobs)
+    return true
+  }
+
+  #runBatch(jobs: readonly ProgramJob[]): void {
+    const { order, ports } = this.#context
+    const resume = jobs[0]?.begun?.paused
     this.#timing.started(jobs.length, this.#context.now())
     const ticket = this.#begin()
     const command = {
@@ -351,15 +269,18 @@ export class Writer {
       at: ports.clock.now(),
       programs: jobs.map((job) => job.program),
       ...(resume === undefined ? {} : { resume }),
+      ...this.#originating(jobs),
     } as const
     ports.store.submit(command, (reply) => {
-      const { outcomes, notRun, error } = this.#end(ticket, reply)
+      const { outcomes, notRun, error, wants } = this.#end(ticket, reply)
       if (error !== null) {
-        for (const job of jobs) this.#refuse(job, error)
+        for (const job of jobs) this.#answers.refuse(job, error)
       } else {
         const ran = jobs.length - notRun
         assert(outcomes.length === ran, () => `${outcomes.length} outcomes for ${ran} programs`)
-        this.#requeue(jobs.slice(ran))
+        this.#requeue(jobs.slice(wants === undefined ? ran : ran + 1))
+        const changing = wants === undefined ? undefined : jobs[ran]
+        if (changing !== undefined) this.#startChange(changing)
         this.#context.counters.batches += 1
         for (const [i, outcome] of outcomes.entries()) {
           this.#settle(
@@ -370,13 +291,39 @@ export class Writer {
         }
       }
     })
-    return true
   }
 
   /** What did not run goes back to the head, or to the new leader. */
   #requeue(jobs: readonly Job[]): void {
-    if (this.#context.order.role === 'leader') this.#queue.unshift(...jobs)
-    else for (const job of jobs) this.#handBack(job)
+    if (this.#context.order.role !== 'leader') {
+      for (const job of jobs) this.#answers.handBack(job)
+      return
+    }
+    this.#queue.unshift(...jobs.filter((job) => job.needsBarrier !== true))
+    for (const job of jobs) if (job.needsBarrier === true) this.#changes.putBack(job)
+  }
+
+  /** A job did not run: it wants to change the schema in a way that may not happen here and now. */
+  #startChange(job: Job): void {
+    if (this.#context.order.role === 'leader') this.#changes.start(job)
+    else this.#answers.handBack(job)
+  }
+
+  /** Runs the next change of the schema while nobody else writes. */
+  #startChanging(): boolean {
+    const job = this.#changes.next()
+    if (job === null) return false
+    if (job.kind === 'program') this.#runBatch([job])
+    else this.#runStream(job)
+    return true
+  }
+
+  #originating(jobs: readonly Job[]): { readonly originating?: Originating } {
+    const { origins } = this.#context
+    if (origins === null) return {}
+    const isUrgent = jobs.some(({ ack }) => isBeyondGroup(ack))
+    const schema = jobs[0]?.needsBarrier === true ? 'any' : origins.schema
+    return { originating: { answer: isUrgent ? 'now' : 'soon', schema } }
   }
 
   #startOpenStream(stream: string): boolean {
@@ -438,11 +385,13 @@ export class Writer {
         stream: job.stream,
         program: job.program,
         ...(job.begun === undefined ? {} : { resume: job.begun.paused }),
+        ...this.#originating([job]),
       },
       (reply) => {
         this.#round = null
-        const { outcomes, open, error } = this.#end(ticket, reply)
-        this.#streamRan(job, outcomes[0], open && !job.end, error)
+        const { outcomes, open, error, wants } = this.#end(ticket, reply)
+        if (wants === undefined) this.#streamRan(job, outcomes[0], open && !job.end, error)
+        else this.#streamWants(job, open)
         if (open && (job.end || order.role !== 'leader')) {
           this.#open = null
           ports.store.submit({ kind: 'streamEnd', stream: job.stream }, () => {})
@@ -460,7 +409,7 @@ export class Writer {
     const { stream, from } = job
     this.#open = open ? { stream, from, usedAt: this.#context.now() } : null
     if (error !== null) {
-      this.#refuse(job, error)
+      this.#answers.refuse(job, error)
       return
     }
     this.#settle(
@@ -468,6 +417,20 @@ export class Writer {
       present(outcome, () => 'outcome of a stream round'),
       open,
     )
+  }
+
+  /** A round wants to change the schema in a way that may not happen here and now. */
+  #streamWants(job: StreamJob, open: boolean): void {
+    const { stream, from } = job
+    this.#open = open && !job.end ? { stream, from, usedAt: this.#context.now() } : null
+    if (!open) {
+      this.#startChange(job)
+      return
+    }
+    const detail =
+      'An open transaction wants to change the schema, which waits for other groups: ' +
+      'send it as one program, outside of an interactive transaction.'
+    this.#answers.refuse(job, { code: 'SQL_REFUSED', detail })
   }
 
   /** The store may add to the log from here on. */
@@ -492,6 +455,7 @@ export class Writer {
       outcomes: executed?.outcomes ?? [],
       notRun: executed?.notRun ?? 0,
       open: executed?.open ?? false,
+      wants: executed?.wants,
       error: reply.kind === 'failed' ? reply.error : null,
     }
   }
@@ -511,52 +475,28 @@ export class Writer {
     if (open) {
       // Inside a transaction that began on committed ground everything it sees is safe.
       const token = this.#context.token(order.commit)
-      this.#answer(job, { kind: 'result', result: outcome.result, token, open })
+      this.#answers.answer(job, { kind: 'result', result: outcome.result, token, open })
       return
     }
     // Even an answer that changed nothing (an error, no row hit) depends on what it saw.
     const index = outcome.index ?? order.last.index
     const term = order.termAt(index)
     if (term === null) {
-      this.#handBack(job)
+      this.#answers.handBack(job)
       return
     }
-    this.#finish(job, outcome.result, { index, term, changed: outcome.index !== null }, open)
-  }
-
-  #finish(
-    job: Job,
-    result: ProgramResult,
-    at: { readonly index: LogIndex; readonly term: Term; readonly changed: boolean },
-    open: boolean,
-  ): void {
-    const { index, term, changed } = at
-    const cluster = this.#context.options.cluster
-    hold(this.#context, index, term, job.ack, job.deadline, (fate) => {
-      if (fate === 'safe') {
-        this.#answer(job, { kind: 'result', result, token: { cluster, term, index }, open })
-      } else if (fate === 'takenBack' && job.kind === 'program') {
-        this.#handBack(job)
-      } else if (fate === 'takenBack') {
-        const detail = `Entry ${index} was taken back by a new leader.`
-        this.#refuse(job, { code: 'TAKEN_BACK', detail })
-      } else if (changed) {
-        const detail = `Entry ${index} did not reach ack level ${job.ack} in time.`
-        this.#answer(job, refusal('UNKNOWN_OUTCOME', detail, { position: index }))
-      } else {
-        this.#refuse(job, UNCONFIRMED)
-      }
-    })
+    this.#answers.finish(
+      job,
+      outcome.result,
+      { index, term, changed: outcome.index !== null },
+      open,
+    )
   }
 }
 
 const LATE: ErrorData = {
   code: 'DEADLINE',
   detail: 'The writer did not get to the request in time.',
-}
-const UNCONFIRMED: ErrorData = {
-  code: 'DEADLINE',
-  detail: 'What the request saw was not confirmed in time.',
 }
 
 function emptyReply(context: Context): NodeReply {

@@ -2,7 +2,10 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { fromErrorData, QuorateError } from '../base/errors.ts'
+import { mapsAsPairs } from '../model/cluster-codec.ts'
 import { MEMBER_ROLES } from '../model/members.ts'
+import type { RuleChange } from '../model/origin-entry.ts'
+import type { Program } from '../model/program.ts'
 import type { AdminCommand, NodeReply, NodeRequest } from '../model/request.ts'
 import { callOptions } from './call.ts'
 import { send } from './reply.ts'
@@ -25,6 +28,25 @@ const MEMBER = z.object({ name })
 const TRANSFER = z.object({ name: name.nullish() })
 const MEET = z.object({ promise: z.string().min(1).max(300).nullable() })
 const NOTHING = z.object({})
+const GROUP = z.object({ group: name })
+const GROUP_JOIN = z.object({ group: name, node: z.string().min(1).max(300) })
+const GROUP_CUT = z.object({ group: name, cut: z.boolean() })
+const GROUP_KEEPER = z.object({
+  group: name,
+  force: z.boolean().default(false),
+  alone: z.boolean().default(false),
+})
+/** An empty rule: the usual one again. */
+const RULE = z.object({
+  table: name,
+  column: z.string().max(200).default(''),
+  rule: z.string().max(200),
+})
+const CONFLICT = z.object({
+  time: z.int().min(0),
+  origin: z.string().min(1).max(64),
+  number: z.int().min(0),
+})
 const FAULT = z.object({ cut: z.array(name).max(100) })
 
 export function addAdminRoutes(app: FastifyInstance, service: NodeService, ask: Ask): void {
@@ -40,6 +62,8 @@ export function addAdminRoutes(app: FastifyInstance, service: NodeService, ask: 
     kind: 'transfer',
     name: body.name ?? null,
   }))
+  addGroupCommands(app, ask)
+  app.get('/admin/rules', async (_request, reply) => send(reply, 200, await rulesOf(service)))
   addCommand(app, ask, '/admin/verify', NOTHING, () => ({ kind: 'verify' }))
   app.post('/admin/meet', (request, reply) => {
     send(reply, 200, service.meet(parse(MEET, request).promise))
@@ -53,6 +77,41 @@ export function addAdminRoutes(app: FastifyInstance, service: NodeService, ask: 
     service.fault(command)
     send(reply, 200, { ok: true })
   })
+}
+
+/** With several groups. A cluster with one leader refuses all of them. */
+function addGroupCommands(app: FastifyInstance, ask: Ask): void {
+  addCommand(app, ask, '/admin/group-join', GROUP_JOIN, (body) => ({ kind: 'joinGroup', ...body }))
+  addCommand(app, ask, '/admin/group-remove', GROUP, (body) => ({ kind: 'removeGroup', ...body }))
+  addCommand(app, ask, '/admin/group-keeper', GROUP_KEEPER, (body) => {
+    return { kind: 'moveKeeper', ...body }
+  })
+  addCommand(app, ask, '/admin/group-cut', GROUP_CUT, (body) => ({ kind: 'cutGroup', ...body }))
+  addCommand(app, ask, '/admin/rule', RULE, (rule) => ({ kind: 'setRule', rule }))
+  addCommand(app, ask, '/admin/conflict-close', CONFLICT, (body) => {
+    return { kind: 'closeConflict', ...body }
+  })
+}
+
+const RULES = 'select name, "column", rule from _quorate_rules order by name, "column"'
+
+/** The rules that were set, as this replica has them. */
+async function rulesOf(service: NodeService): Promise<readonly RuleChange[]> {
+  if (service.status().origins === null) {
+    const detail = 'The cluster has one leader: no writes can clash, and there are no rules.'
+    throw new QuorateError('BAD_REQUEST', detail)
+  }
+  const program: Program = { atomic: true, steps: [{ statement: { sql: RULES } }] }
+  const levels = { level: 'local', token: null, timeoutMs: DEFAULTS.timeoutMs } as const
+  const reply = await service.request({ kind: 'read', program, ...levels })
+  if (reply.kind === 'error') throw fromErrorData(reply.error)
+  const step = reply.kind === 'result' ? reply.result.steps[0] : null
+  if (step != null && 'error' in step) throw fromErrorData(step.error)
+  return (step?.ok.rows ?? []).map(([table, column, rule]) => ({
+    table: String(table),
+    column: String(column),
+    rule: String(rule),
+  }))
 }
 
 /** Why the caller may not administer; undefined: it may. */
@@ -82,8 +141,14 @@ function addCommand<T extends z.ZodType>(
     const command = toCommand(parse(schema, request))
     const answer = await ask({ kind: 'admin', command, timeoutMs })
     if (answer.kind === 'error') throw fromErrorData(answer.error)
-    send(reply, 200, answer.kind === 'admin' ? (answer.value ?? { ok: true }) : { ok: true })
+    const value = answer.kind === 'admin' ? answer.value : null
+    send(reply, 200, value === null || value === undefined ? { ok: true } : plain(value))
   })
+}
+
+/** An answer may hold a cluster, and that maps. */
+function plain(value: unknown): unknown {
+  return JSON.parse(JSON.stringify(value, mapsAsPairs))
 }
 
 function addFiles(app: FastifyInstance, service: NodeService): void {

@@ -4,10 +4,10 @@
  */
 import type { IncomingHttpHeaders } from 'node:http'
 import { QuorateError } from '../base/errors.ts'
-import { bad, oneOf, whole } from '../model/fields.ts'
+import { bad, whole } from '../model/fields.ts'
+import { toAckLevel, toReadLevel } from '../model/levels.ts'
 import type { WriteId } from '../model/program.ts'
-import { type AckLevel, READ_LEVELS, type ReadLevel, type SessionToken } from '../model/request.ts'
-import { ackLevel } from '../model/request-codec.ts'
+import type { AckLevel, ReadLevel, SessionToken } from '../model/request.ts'
 import { decodeToken } from '../model/token.ts'
 
 export interface CallOptions {
@@ -25,7 +25,10 @@ export interface CallOptions {
   readonly takeWriteId: () => WriteId | null
 }
 
-export type CallDefaults = Pick<CallOptions, 'read' | 'ack' | 'timeoutMs'>
+export interface CallDefaults extends Pick<CallOptions, 'read' | 'ack' | 'timeoutMs'> {
+  /** With several groups: as whom the node's own one writes. */
+  readonly origin?: () => string | null
+}
 
 /** Who calls, as the token it showed says (see auth.ts). */
 export interface Caller {
@@ -37,6 +40,7 @@ export interface Caller {
 }
 
 const TIMEOUT_MS_MAX = 3_600_000
+const WRITE_ID = /^([^:]{1,100}):(\d+):(\d+)(?::([!-~]{1,64}))?$/
 
 /** Throws BAD_REQUEST that names the header or query parameter. */
 export function callOptions(
@@ -52,22 +56,18 @@ export function callOptions(
   const token = headers['quorate-session']
   const write = headers['quorate-write']
   return {
-    read: read ? oneOf(read, 'read', READ_LEVELS) : defaults.read,
-    ack: ack ? ackOf(String(ack)) : defaults.ack,
+    read: read ? toReadLevel(read) : defaults.read,
+    ack: ack ? toAckLevel(ack) : defaults.ack,
     timeoutMs: timeout ? timeoutOf(String(timeout)) : defaults.timeoutMs,
     token: typeof token === 'string' && token !== '' ? decodeToken(token) : null,
     mayWrite,
-    takeWriteId: write === undefined ? () => null : once(writeId(String(write))),
+    takeWriteId: write === undefined ? () => null : once(writeId(String(write), defaults)),
   }
 }
 
 function queryOf(url: string): URLSearchParams | null {
   const at = url.indexOf('?')
   return at < 0 ? null : new URLSearchParams(url.slice(at + 1))
-}
-
-function ackOf(text: string): AckLevel {
-  return ackLevel(/^\d+$/.test(text) ? Number(text) : text)
 }
 
 function timeoutOf(text: string): number {
@@ -85,9 +85,17 @@ function once(id: WriteId): () => WriteId {
   }
 }
 
-/** `session:number:since`; a session's name holds no colon. */
-function writeId(text: string): WriteId {
-  const [, session, number, since] = /^([^:]{1,100}):(\d+):(\d+)$/.exec(text) ?? []
+/**
+ * `session:number:since`, with several groups `:origin` behind it; a session's name holds no colon.
+ * Throws OTHER_GROUP if `since` is in the log of another group: it says nothing about this one's.
+ */
+function writeId(text: string, { origin }: CallDefaults): WriteId {
+  const [, session, number, since, of] = WRITE_ID.exec(text) ?? []
   if (session === undefined) throw bad('quorate-write', 'session:number:since', text)
+  const own = of === undefined ? null : (origin?.() ?? null)
+  if (of !== undefined && of !== own) {
+    const detail = `The write was named at a node of ${of}, and this one is of ${own ?? 'none'}.`
+    throw new QuorateError('OTHER_GROUP', detail)
+  }
   return { session, number: whole(Number(number), 'number'), since: whole(Number(since), 'since') }
 }

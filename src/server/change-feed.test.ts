@@ -7,6 +7,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { type TestContext, test } from 'node:test'
 import type { ChangedRow, Changes } from '../model/changes.ts'
 import { encodeBatch } from '../model/entry-codec.ts'
+import { encodeMergeOperations, encodeOriginOperations } from '../model/origin-codec.ts'
 import type { NodeReply, NodeRequest } from '../model/request.ts'
 import { Reader } from '../store/reader.ts'
 import { ChangeFeed } from './change-feed.ts'
@@ -46,14 +47,19 @@ class LoggedFile {
 
   /** Runs SQL and logs what it changed as one entry. */
   run(sql: string, kind = 'data'): void {
-    const session = this.#db.createSession()
-    this.#db.exec(sql)
-    const bytes = session.changeset()
-    session.close()
+    const bytes = this.changesOf(sql)
     this.log(
       kind,
       encodeBatch({ transactions: 1, writes: [], operations: [{ kind: 'changeset', bytes }] }),
     )
+  }
+
+  changesOf(sql: string): Uint8Array {
+    const session = this.#db.createSession()
+    this.#db.exec(sql)
+    const bytes = session.changeset()
+    session.close()
+    return bytes
   }
 
   log(kind: string, body: Uint8Array): void {
@@ -215,4 +221,60 @@ test('a reading that fails is tried again, and nothing is told before it is want
   gate.resolve()
   await new Promise(setImmediate)
   equal(seen.length, 1)
+})
+
+/** An entry of an origin whose transactions are what each of these SQL texts changes. */
+function written(file: LoggedFile, origin: string, sequence: number, texts: readonly string[]) {
+  const body = encodeOriginOperations(
+    texts.map((sql, i) => ({ kind: 'transaction', time: i + 1, changes: file.changesOf(sql) })),
+  )
+  const head = { time: texts.length, dependencies: new Map(), epoch: 1, answer: 'soon' } as const
+  return { origin, sequence, ...head, body }
+}
+
+const opsOf = (event: Changes | undefined) =>
+  event?.kind === 'change'
+    ? event.rows.map(({ op, key }) => `${op} ${key?.map(([, value]) => value)}`).sort()
+    : event
+
+test('with several origins: own entries and those of others, each row once', async (t) => {
+  const file = new LoggedFile(t)
+  file.exec('create table t (id integer primary key, v)')
+  const own = written(file, 'east', 1, [
+    'insert into t values (1, 1), (2, 1), (3, 1)',
+    'update t set v = 2 where id = 1; delete from t where id = 2',
+  ])
+  file.log('data', encodeBatch({ transactions: 2, writes: [], operations: [], own }))
+  const others = [
+    written(file, 'west', 1, ['update t set v = 5 where id = 3']),
+    written(file, 'south', 1, ['insert into t values (4, 1)', 'update t set v = 3 where id = 4']),
+  ]
+  const take = others.map((entry) => ({ kind: 'take', entry, apply: true }) as const)
+  file.log('merge', encodeMergeOperations(take))
+  file.log('merge', encodeMergeOperations([{ kind: 'forget', stable: 1, conflictsUntil: 0 }]))
+  const body = encodeOriginOperations([])
+  const marked = { ...own, sequence: 2, body }
+  file.log('schema', encodeBatch({ transactions: 0, writes: [], operations: [], own: marked }))
+  const ddl = { ...own, sequence: 3, body: encodeOriginOperations([{ kind: 'ddl', sql: 'x' }]) }
+  file.log('schema', encodeBatch({ transactions: 1, writes: [], operations: [], own: ddl }))
+  const [first, second, last] = await told(file, 0)
+  deepEqual(opsOf(first), ['delete 2', 'insert 1', 'insert 3'])
+  deepEqual(opsOf(second), ['insert 4', 'update 3'])
+  deepEqual(last, { kind: 'change', index: 5, schema: true, rows: [] })
+})
+
+test('an entry of another origin is told when it is applied, not when it comes', async (t) => {
+  const file = new LoggedFile(t)
+  file.exec(`create table t (id integer primary key, v);
+    create table _quorate_entries (origin text, sequence integer, idx integer)`)
+  const entry = written(file, 'west', 1, ['insert into t values (1, 1)'])
+  const keep = { kind: 'take', entry, apply: false } as const
+  file.log('merge', encodeMergeOperations([keep]))
+  file.exec("insert into _quorate_entries values ('west', 1, 1)")
+  file.log('merge', encodeMergeOperations([{ kind: 'apply', origin: 'west', sequence: 1 }]))
+  const [event, ...more] = await told(file, 0)
+  deepEqual([event?.kind === 'change' && event.index, opsOf(event), more], [2, ['insert 1'], []])
+  // The log has dropped what it was brought by.
+  file.exec('delete from _quorate_log where idx = 1')
+  deepEqual(await told(file, 1), [{ kind: 'gap', through: 2 }])
 })

@@ -5,12 +5,10 @@
  * by then is a gap.
  */
 import { fromErrorData, QuorateError } from '../base/errors.ts'
-import type { ChangedRow, Changes } from '../model/changes.ts'
-import type { RowChange } from '../model/changeset.ts'
-import { decodeBatch } from '../model/entry-codec.ts'
+import type { Changes } from '../model/changes.ts'
 import type { Program, ProgramResult, Statement, Value } from '../model/program.ts'
 import type { NodeReply, NodeRequest } from '../model/request.ts'
-import { rowChanges } from '../model/row-changes.ts'
+import { changesOf, type LoggedEntry, type Schema, waitedFor } from './entry-changes.ts'
 
 /** Entries of one reading together; a larger one is a gap. */
 const PAGE_BYTES = 4 * 1024 * 1024
@@ -27,24 +25,13 @@ const PAGE = `with next as (
   from page join _quorate_log using (idx)
   where total <= ?3 or idx = (select min(idx) from page) order by idx`
 
+const EARLIER = `select body from _quorate_entries join _quorate_log using (idx)
+  where origin = ? and sequence = ? and length(body) <= ?`
+
 /** Virtual tables with the tables inside them, and the columns that changesets tell of. */
 const TABLES = `select t.name, t.type, x.name from pragma_table_list as t
     left join pragma_table_info(t.name) as x on t.type = 'table'
   where t.schema = 'main' order by t.name, x.cid`
-
-interface Entry {
-  readonly index: number
-  readonly kind: string
-  /** null: too large. */
-  readonly body: Uint8Array | null
-}
-
-/** Ordinary tables by their columns, and the tables inside virtual tables by their owner. */
-interface Schema {
-  readonly version: bigint
-  readonly columns: ReadonlyMap<string, readonly string[]>
-  readonly owners: ReadonlyMap<string, string>
-}
 
 const NO_SCHEMA: Schema = { version: -1n, columns: new Map(), owners: new Map() }
 
@@ -109,7 +96,7 @@ export class ChangeFeed {
     await this.#learn(version?.[0]?.[0])
     for (const entry of entries) {
       if (this.#closed) return
-      const changes = changesOf(entry, this.#schema)
+      const changes = changesOf(entry, this.#schema, await this.#earlier(entry))
       if (changes === null) this.#seen = entry.index
       else await this.#tell(changes)
     }
@@ -118,6 +105,22 @@ export class ChangeFeed {
   async #tell(changes: Changes): Promise<void> {
     await this.#give(changes)
     this.#seen = changes.kind === 'gap' ? changes.through : changes.index
+  }
+
+  /**
+   * With several origins an entry may apply what an earlier one of the log brought: that one. Where
+   * the log has it no more it is not in what this returns.
+   */
+  async #earlier(entry: LoggedEntry): Promise<readonly Uint8Array[]> {
+    const waited = waitedFor(entry)
+    if (waited.length === 0) return []
+    const results = await this.#read(
+      waited.map(({ origin, sequence }) => ({
+        sql: EARLIER,
+        args: [origin, BigInt(sequence), BigInt(PAGE_BYTES)],
+      })),
+    )
+    return results.flatMap(([row]) => (row?.[0] instanceof Uint8Array ? [row[0]] : []))
   }
 
   async #learn(version: Value | undefined): Promise<void> {
@@ -147,7 +150,7 @@ function rowsOf({ steps }: ProgramResult): (readonly (readonly Value[])[])[] {
   })
 }
 
-function toEntry([index, kind, body]: readonly Value[]): Entry {
+function toEntry([index, kind, body]: readonly Value[]): LoggedEntry {
   const whole = body instanceof Uint8Array ? body : null
   return { index: Number(index), kind: String(kind), body: whole }
 }
@@ -170,39 +173,4 @@ function tablesOf(rows: readonly (readonly Value[])[]): Omit<Schema, 'version'> 
     }
   }
   return { columns, owners }
-}
-
-/** null: nothing that anybody sees has changed. */
-function changesOf({ index, kind, body }: Entry, schema: Schema): Changes | null {
-  if (kind !== 'data' && kind !== 'schema') return null
-  if (body === null) return { kind: 'gap', through: index }
-  const rows: ChangedRow[] = []
-  const inside = new Set<string>()
-  for (const operation of decodeBatch(body).operations) {
-    for (const change of rowChanges(operation)) {
-      const { table, op } = change
-      const owner = schema.owners.get(table)
-      if (owner !== undefined) inside.add(owner)
-      else rows.push({ table, op, key: keyOf(schema.columns.get(table), change) })
-    }
-  }
-  for (const table of inside) rows.push({ table, op: 'update', key: null })
-  if (rows.length === 0 && kind !== 'schema') return null
-  return { kind: 'change', index, schema: kind === 'schema', rows }
-}
-
-/**
- * The key by name. In front of a table's columns there may be the rowid: that is the key where there
- * is no PRIMARY KEY, or NULL in it, or where of a deleted row no more is known.
- */
-function keyOf(columns: readonly string[] | undefined, change: RowChange): ChangedRow['key'] {
-  const { keyColumns, byRowid } = change
-  const values = change.before ?? change.after ?? []
-  if (columns === undefined) return null
-  const names = byRowid ? ['rowid', ...columns] : columns
-  if (names.length !== values.length) return null
-  const known = keyColumns.filter((at) => values[at] !== undefined)
-  const own = byRowid ? known.filter((at) => at > 0) : known
-  const enough = own.length > 0 && own.every((at) => values[at] !== null)
-  return (enough ? own : known).map((at) => [names[at] ?? '', values[at] ?? null])
 }

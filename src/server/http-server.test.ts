@@ -4,8 +4,22 @@ import { connect } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { test } from 'node:test'
 import { LIMITS } from '../base/limits.ts'
+import type { OriginsStatus } from '../model/status.ts'
 import { decodeToken } from '../model/token.ts'
 import { start } from './testing/start.ts'
+
+const ORIGINS: OriginsStatus = {
+  strategy: 'multi-leader',
+  group: 'east',
+  keeper: 'east',
+  epoch: 2,
+  groups: ['east', 'west'].map((name) => ({
+    ...{ name, origin: `${name}-abc123`, standing: 'writes', nodes: [], applied: 3 },
+    ...{ linked: true, cut: false, behind: 0 },
+  })),
+  held: false,
+  stableLagMs: 5,
+}
 
 test('health is always there, ready says whether the node is', async (t) => {
   const server = await start(t)
@@ -51,6 +65,19 @@ test('the probes of Hrana clients, and 404 for what is not there', async (t) => 
   }
 })
 
+test('metrics of groups are there where there are groups', async (t) => {
+  const server = await start(t)
+  assert.doesNotMatch((await server.get('/metrics')).text, /quorate_groups/)
+  server.node.origins = ORIGINS
+  const { text } = await server.get('/metrics')
+  assert.match(text, /^quorate_groups 2$/m)
+  assert.match(text, /^quorate_groups_linked 2$/m)
+  assert.match(text, /^quorate_writes_held 0$/m)
+  assert.match(text, /^quorate_stable_lag_seconds 0.005$/m)
+  server.node.origins = { ...ORIGINS, stableLagMs: null }
+  assert.match((await server.get('/metrics')).text, /^quorate_stable_lag_seconds Nan$/im)
+})
+
 test('events are streamed, and their listener goes with the client', async (t) => {
   const server = await start(t)
   const aborted = new AbortController()
@@ -68,6 +95,34 @@ test('events are streamed, and their listener goes with the client', async (t) =
   await server.close()
   await second.text()
   assert.equal(server.node.listeners, 0)
+})
+
+test('a position in the log of another group is a gap', async (t) => {
+  const server = await start(t)
+  server.node.origins = ORIGINS
+  const response = await fetch(`${server.url}/events?changes=1&after=3&of=west-abc123`)
+  let text = ''
+  for await (const chunk of response.body?.pipeThrough(new TextDecoderStream()) ?? []) {
+    text += chunk
+    if (text.includes('gap')) break
+  }
+  const gap = JSON.stringify({ kind: 'gap', through: 8 })
+  assert.ok(text.endsWith(`event: origin\ndata: "east-abc123"\n\nevent: change\ndata: ${gap}\n\n`))
+})
+
+test('a write that was named at another group is refused, and there is no replication index', async (t) => {
+  const server = await start(t)
+  server.node.origins = ORIGINS
+  const body = { requests: [{ type: 'execute', stmt: { sql: 'SELECT 1' } }] }
+  const name = (of: string) => server.post('/v3/pipeline', body, { 'quorate-write': `s:1:2${of}` })
+  const refused = await name(':west-abc123')
+  assert.deepEqual([refused.status, refused.json.code], [409, 'OTHER_GROUP'])
+  assert.equal((await name(':east-abc123')).status, 200)
+  assert.equal((await name('')).status, 200)
+  assert.equal((await server.get('/topology')).json.origin, 'east-abc123')
+  server.node.origins = null
+  // Who it is stays known: a node doesn't change its group.
+  assert.equal((await name(':west-abc123')).status, 409)
 })
 
 test('with a token everything but probes asks for it', async (t) => {
@@ -130,7 +185,36 @@ test('admin commands reach the node; bodies that do not fit are named', async (t
     name: null,
   })
   assert.deepEqual((await server.post('/admin/verify', '')).json, { kind: 'verify' })
+  for (const [path, body, command] of [
+    [
+      'group-join',
+      { group: 'west', node: 'd:1' },
+      { kind: 'joinGroup', group: 'west', node: 'd:1' },
+    ],
+    ['group-remove', { group: 'west' }, { kind: 'removeGroup', group: 'west' }],
+    ['group-cut', { group: 'west', cut: true }, { kind: 'cutGroup', group: 'west', cut: true }],
+    [
+      'group-keeper',
+      { group: 'west', force: true },
+      { kind: 'moveKeeper', group: 'west', force: true, alone: false },
+    ],
+    [
+      'rule',
+      { table: 't', rule: 'abort' },
+      { kind: 'setRule', rule: { table: 't', column: '', rule: 'abort' } },
+    ],
+    [
+      'conflict-close',
+      { time: 5, origin: 'a', number: 0 },
+      { kind: 'closeConflict', time: 5, origin: 'a', number: 0 },
+    ],
+  ] as const) {
+    assert.deepEqual((await server.post(`/admin/${path}`, body)).json, command)
+  }
   const cases = [
+    ['/admin/group-cut', { group: 'west' }, /cut/],
+    ['/admin/rule', { table: 't' }, /rule/],
+    ['/admin/conflict-close', { time: -5, origin: 'a', number: 0 }, /time/],
     ['/admin/join', { ...join, url: 'ftp://x' }, /url/],
     ['/admin/members/remove', {}, /name/],
     ['/admin/members/remove', '{', /not JSON/],
@@ -140,6 +224,10 @@ test('admin commands reach the node; bodies that do not fit are named', async (t
     assert.deepEqual([status, json.error.code], [400, 'BAD_REQUEST'])
     assert.match(json.error.message, expected)
   }
+  server.node.reply = { kind: 'admin', value: { cluster: { floor: new Map([['a', 1]]) } } }
+  assert.deepEqual((await server.post('/admin/group-join', { group: 'west', node: 'd:1' })).json, {
+    cluster: { floor: [['a', 1]] },
+  })
   server.node.reply = { kind: 'error', error: { code: 'MEMBER_UNKNOWN', detail: 'No b.' } }
   assert.equal((await server.post('/admin/members/remove', { name: 'b' })).status, 404)
 })
@@ -153,6 +241,18 @@ test('snapshots and lost transactions', async (t) => {
   assert.equal((await server.get('/admin/lost/lost-1.json')).json.file, 'lost-1.json')
   assert.equal((await server.post('/admin/lost/lost-1.json/replay', {})).json.replayed, 2)
   assert.equal((await server.get('/admin/lost/..%2fsecret')).status, 404)
+})
+
+test('rules are what the replica has; with one leader there are none', async (t) => {
+  const server = await start(t)
+  assert.equal((await server.get('/admin/rules')).json.error.code, 'BAD_REQUEST')
+  server.node.origins = ORIGINS
+  server.node.db.exec(`create table _quorate_rules (name, column, rule);
+    insert into _quorate_rules values ('t', '', 'abort'), ('t', 'n', 'add')`)
+  assert.deepEqual((await server.get('/admin/rules')).json, [
+    { table: 't', column: '', rule: 'abort' },
+    { table: 't', column: 'n', rule: 'add' },
+  ])
 })
 
 test('faults reach the node', async (t) => {

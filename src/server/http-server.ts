@@ -10,6 +10,7 @@ import type { Duplex } from 'node:stream'
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
 import { ERRORS, fromErrorData, QuorateError, toErrorData } from '../base/errors.ts'
 import { LIMITS } from '../base/limits.ts'
+import { ownOrigin } from '../model/status.ts'
 import { addAdminRoutes } from './admin.ts'
 import { Auth } from './auth.ts'
 import type { CallDefaults } from './call.ts'
@@ -34,6 +35,8 @@ export interface HttpServerOptions {
   readonly jwtKeys?: readonly KeyObject[]
   /** Levels and deadline of calls that name none. */
   readonly defaults?: Partial<CallDefaults>
+  /** Levels instead of those, asked each time: a node that joins learns late what its cluster has. */
+  readonly levels?: () => Pick<CallDefaults, 'read' | 'ack'>
   /** After which an unused Hrana stream is closed. */
   readonly streamIdleMs?: number
   /** By path. They check who asks themselves. */
@@ -58,7 +61,8 @@ const FREE: ReadonlySet<string> = new Set(['/health', '/ready', '/v2', '/v3', '/
 
 export function createHttpServer(options: HttpServerOptions): HttpServer {
   const { service } = options
-  const defaults = { ...DEFAULTS, ...options.defaults }
+  const identity = identityOf(service)
+  const defaults = defaultsOf(options, () => identity().origin)
   const app = fastify({
     logger: false,
     bodyLimit: LIMITS.requestBytesMax,
@@ -74,7 +78,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   const auth = new Auth(options.token, options.jwtKeys ?? [])
   const streams = new Streams({
     ask: metrics.measure,
-    identity: identityOf(service),
+    identity,
     idleMs: options.streamIdleMs ?? STREAM_IDLE_MS,
   })
   const elsewhere = new Elsewhere(streams, () => service.status())
@@ -105,6 +109,22 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   }
 }
 
+function defaultsOf(options: HttpServerOptions, origin: () => string | null): CallDefaults {
+  const { levels } = options
+  const fixed = { ...DEFAULTS, ...options.defaults }
+  if (levels === undefined) return { ...fixed, origin }
+  return {
+    timeoutMs: fixed.timeoutMs,
+    origin,
+    get read() {
+      return levels().read
+    },
+    get ack() {
+      return levels().ack
+    },
+  }
+}
+
 /** Some Hrana clients send text/plain or no type at all; every body is bytes until a route says. */
 function acceptAnyBody(app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
@@ -116,9 +136,10 @@ function identityOf(service: NodeService): () => Identity {
   let known: Identity | null = null
   return () => {
     if (known !== null) return known
-    const { id, cluster } = service.status()
-    if (cluster !== null) known = { id, cluster }
-    return { id, cluster }
+    const { id, cluster, origins } = service.status()
+    const identity = { id, cluster, origin: ownOrigin(origins) }
+    if (cluster !== null) known = identity
+    return identity
   }
 }
 

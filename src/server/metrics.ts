@@ -3,15 +3,18 @@
  * by kind and level. Names start with quorate_; units are seconds and bytes.
  */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
-import type { NodeReply, NodeRequest } from '../model/request.ts'
-import type { NodeStatus } from '../model/status.ts'
+import { LIMITS } from '../base/limits.ts'
+import type { AckLevel, NodeReply, NodeRequest, ReadLevel } from '../model/request.ts'
+import type { NodeStatus, OriginsStatus } from '../model/status.ts'
 
 const SECONDS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5]
 
-interface Series {
+interface SeriesOf<Status> {
   readonly help: string
-  readonly of: (status: NodeStatus) => number
+  readonly of: (status: Status) => number
 }
+
+type Series = SeriesOf<NodeStatus>
 
 const GAUGES: Readonly<Record<string, Series>> = {
   ready: { help: '1 if the node can serve its default levels.', of: (s) => Number(s.ready) },
@@ -33,6 +36,31 @@ const GAUGES: Readonly<Record<string, Series>> = {
   database_bytes: { help: 'Size of the database file.', of: (s) => s.databaseBytes },
   wal_bytes: { help: 'Size of the write-ahead log file.', of: (s) => s.walBytes },
   uptime_seconds: { help: 'Time since the node started.', of: (s) => s.uptimeMs / 1000 },
+}
+
+/** Only with several groups; those that a follower can't know are NaN there. */
+const GROUP_GAUGES: Readonly<Record<string, SeriesOf<OriginsStatus>>> = {
+  groups: { help: 'Groups that write.', of: (o) => writing(o).length },
+  groups_linked: {
+    help: 'Groups with a link to their leader, the own one included; only at a leader.',
+    of: (o) => writing(o).reduce((sum, { linked }) => sum + Number(linked ?? Number.NaN), 0),
+  },
+  groups_behind: {
+    help: 'Entries that some group holds and this node has not applied; only at a leader.',
+    of: (o) => o.groups.reduce((sum, { behind }) => sum + (behind ?? Number.NaN), 0),
+  },
+  writes_held: {
+    help: '1 while nobody may write because the schema or a rule is about to change.',
+    of: (o) => Number(o.held),
+  },
+  stable_lag_seconds: {
+    help: 'How far behind the clock the order of writes is final; only at a leader.',
+    of: (o) => (o.stableLagMs ?? Number.NaN) / 1000,
+  },
+}
+
+function writing({ groups }: OriginsStatus): OriginsStatus['groups'] {
+  return groups.filter(({ standing }) => standing === 'writes')
 }
 
 const COUNTERS: Readonly<Record<string, Series>> = {
@@ -97,8 +125,23 @@ function addStatus(registry: Registry): (status: NodeStatus) => void {
       counter.inc(of(status))
     }
   })
+  const ofGroups = addGroups(registry)
   return (status) => {
     for (const set of [...gauges, ...counters]) set(status)
+    if (status.origins !== null) ofGroups(status.origins)
+  }
+}
+
+/** Made when they are first needed: a cluster with one leader shows none of them. */
+function addGroups(registry: Registry): (status: OriginsStatus) => void {
+  const gauges = new Map<string, Gauge>()
+  return (status) => {
+    for (const [name, { help, of }] of Object.entries(GROUP_GAUGES)) {
+      const gauge =
+        gauges.get(name) ?? new Gauge({ name: `quorate_${name}`, help, registers: [registry] })
+      gauges.set(name, gauge)
+      gauge.set(of(status))
+    }
   }
 }
 
@@ -127,7 +170,12 @@ function addTimes(registry: Registry) {
 }
 
 function levelOf(request: NodeRequest): string {
-  if (request.kind === 'read' || request.kind === 'cursor') return request.level
+  if (request.kind === 'read' || request.kind === 'cursor') return labelOf(request.level)
   if (request.kind === 'fetch' || request.kind === 'closeCursor') return 'local'
-  return request.kind === 'admin' ? request.command.kind : String(request.ack)
+  return request.kind === 'admin' ? request.command.kind : labelOf(request.ack)
+}
+
+/** Large numbers are one label: callers choose them, and each label is kept for ever. */
+function labelOf(level: AckLevel | ReadLevel): string {
+  return typeof level === 'number' && level > LIMITS.votersMax ? 'more' : String(level)
 }

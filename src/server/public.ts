@@ -5,6 +5,7 @@ import type { FastifyInstance } from 'fastify'
 import { type Changes, encodeChanges } from '../model/changes.ts'
 import { bad } from '../model/fields.ts'
 import type { NodeReply, NodeRequest } from '../model/request.ts'
+import { ownOrigin } from '../model/status.ts'
 import { encodeToken } from '../model/token.ts'
 import type { NodeEvent } from '../node/ports.ts'
 import { ChangeFeed } from './change-feed.ts'
@@ -43,13 +44,14 @@ export function addPublicRoutes(
 
 /** What a client needs for choosing a node. */
 function topologyOf(service: NodeService) {
-  const { cluster, name, leader, term, log, members } = service.status()
+  const { cluster, name, leader, term, log, members, origins } = service.status()
   return {
     cluster,
     name,
     term,
     leader,
     position: log.committed,
+    origin: ownOrigin(origins),
     members: members.map(({ name, url, role, leader, connected }) => ({
       ...{ name, url, role, leader, connected },
     })),
@@ -93,7 +95,7 @@ function addEvents(app: FastifyInstance, service: NodeService): () => void {
     const unsubscribe = service.events((event) => write(encodeEvent(event)))
     const alive = setInterval(() => write(':\n\n'), KEEP_ALIVE_MS)
     listeners.add(response)
-    const stopChanges = wish === null ? () => {} : sendChanges(service, response, wish.after)
+    const stopChanges = wish === null ? () => {} : sendChanges(service, response, wish)
     request.raw.on('close', () => {
       stopChanges()
       clearInterval(alive)
@@ -106,26 +108,40 @@ function addEvents(app: FastifyInstance, service: NodeService): () => void {
   }
 }
 
+interface ChangesWish {
+  /** The first change told is the one after this position; null: what comes from now on. */
+  readonly after: number | null
+  /** The origin in whose log that is; null: not said. */
+  readonly of: string | null
+}
+
 /** null: changes are not asked for. Throws BAD_REQUEST. */
-function changesWish(query: unknown): { readonly after: number | null } | null {
-  const { changes, after = '' } = query as { readonly changes?: string; readonly after?: string }
+function changesWish(query: unknown): ChangesWish | null {
+  const { changes, after = '', of = null } = query as Readonly<Record<string, string>>
   if (changes !== '1') return null
   if (!/^\d{0,15}$/.test(String(after))) throw bad('after', 'a position', after)
-  return { after: after === '' ? null : Number(after) }
+  return { after: after === '' ? null : Number(after), of }
 }
 
 /** Entries are read from the log only as fast as the connection takes what they change. */
 function sendChanges(
   service: NodeService,
   response: ServerResponse,
-  after: number | null,
+  { after, of }: ChangesWish,
 ): () => void {
   const give = async (changes: Changes): Promise<void> => {
     const room = response.write(`event: change\ndata: ${encodeChanges(changes)}\n\n`)
     if (!room && !response.destroyed) await Promise.race([once(response, 'drain'), gone])
   }
   const gone = new Promise<void>((resolve) => response.once('close', resolve))
-  const feed = new ChangeFeed((request) => service.request(request), give, after)
+  const { origins, log } = service.status()
+  const origin = ownOrigin(origins)
+  if (origin !== null) response.write(`event: origin\ndata: ${JSON.stringify(origin)}\n\n`)
+  // A position in another group's log says nothing about this one's: all before now is missed.
+  const elsewhere = of !== null && of !== origin
+  const from = elsewhere ? log.applied : after
+  if (elsewhere) void give({ kind: 'gap', through: log.applied })
+  const feed = new ChangeFeed((request) => service.request(request), give, from)
   const unwatch = service.watch((position) => feed.moved(position))
   return () => {
     unwatch()

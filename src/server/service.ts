@@ -13,7 +13,7 @@ export interface NodeService {
   events(listener: (event: NodeEvent) => void): () => void
   /** Calls back with how far the database has come, now and whenever it moves. */
   watch(listener: (index: number) => void): () => void
-  /** The whole database as a SQLite file of its own. Rejects with QuorateError. */
+  /** The whole file with Quorate's own tables: others may begin with it. Rejects with QuorateError. */
   snapshotStream(): Promise<Readable>
   /** Answers a node that starts: who this one is, and whether it promises to join that one. */
   meet(promise: string | null): unknown

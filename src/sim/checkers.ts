@@ -82,6 +82,13 @@ export class OrderChecker {
     return entries.reverse()
   }
 
+  /** The group begins with entries in its log, all of them committed. */
+  founded(entries: readonly Entry[]): void {
+    for (const entry of entries) {
+      if (entry.index > this.commit) this.#committed.push({ entry, by: entry.term })
+    }
+  }
+
   /** A node's log grew or a file was opened. */
   added(ledger: NodeLedger, entries: readonly Entry[]): void {
     for (const entry of entries) {

@@ -5,27 +5,31 @@
 import type { ErrorCode } from '../base/errors.ts'
 import type { Prng } from '../base/prng.ts'
 import type { Program, StepResult } from '../model/program.ts'
-import type { AckLevel, NodeReply, NodeRequest, ReadLevel, SessionToken } from '../model/request.ts'
-import type { History, Write } from './history.ts'
+import type { AckLevel, NodeReply, NodeRequest, SessionToken } from '../model/request.ts'
+import type { Read, Sight, Write } from './history.ts'
 import { SessionView } from './history.ts'
+import type { Manners } from './manners.ts'
 import type { Profile } from './profile.ts'
 import type { Lifetime, Schedule } from './schedule.ts'
 import type { Work } from './tables.ts'
-import {
-  drawSchemaWork,
-  drawWork,
-  FACTS_QUERY,
-  factsOf,
-  guarded,
-  OPS_QUERY,
-  opsRow,
-  step,
-} from './tables.ts'
+import { guarded, OPS_QUERY, opsRow, step } from './tables.ts'
 
 /** A node as a client meets it. */
 export interface Contact {
   readonly name: string
   request(request: NodeRequest, done: (reply: NodeReply) => void): void
+}
+
+/** Where clients write down what they are told, and where it is judged. */
+export interface Records {
+  begin(session: SessionView, number: number, kind: string, ack: AckLevel): Write
+  acknowledged(session: SessionView, write: Write, answer: string | null): void
+  failed(write: Write): void
+  unknown(write: Write): void
+  /** Whether what was acknowledged at this level is there for ever. */
+  lasts(ack: AckLevel): boolean
+  startRead(session: SessionView, level: Read['level']): Read
+  endRead(read: Read, sight: Sight): void
 }
 
 export interface ClientOptions {
@@ -34,15 +38,17 @@ export interface ClientOptions {
   readonly life: Lifetime
   readonly prng: Prng
   readonly profile: Profile
-  readonly history: History
-  /** A node that is up, if there is one. */
-  readonly contact: (prng: Prng) => Contact | null
+  readonly history: Records
+  readonly manners: Manners
+  /** A node of the group that is up, if there is one. */
+  readonly contact: (prng: Prng, group: string) => Contact | null
   readonly note: (who: string, what: string) => void
   /** Checks an acknowledgement against what the disks hold. */
-  readonly acked: (token: SessionToken, ack: AckLevel) => void
+  readonly acked: (group: string, token: SessionToken, write: Write) => void
 }
 
 interface Attempt {
+  readonly group: string
   readonly program: Program
   readonly write: Write
   readonly work: Work
@@ -58,6 +64,8 @@ export class Client {
   readonly #view: SessionView
   #number = 0
   #token: SessionToken | null = null
+  /** By group: where its log stood when the session last met it. */
+  readonly #met = new Map<string, number>()
   #stopping = false
   idle = false
 
@@ -81,17 +89,18 @@ export class Client {
   }
 
   #act(): void {
-    const { prng, profile } = this.#options
+    const { name, prng, profile, manners } = this.#options
+    const group = manners.group(prng, name)
     // A session that knows no position yet learns one first.
-    if (this.#token === null || prng.percent(35)) this.#read()
-    else if (profile.streams && prng.percent(15)) this.#stream()
-    else this.#write()
+    if (!this.#met.has(group) || prng.percent(35)) this.#read(group)
+    else if (profile.streams && prng.percent(15)) this.#stream(group)
+    else this.#write(group)
   }
 
   /** Sends a request; `done` gets null if no answer came in time. */
-  #ask(request: NodeRequest, done: (reply: NodeReply | null) => void): void {
+  #ask(group: string, request: NodeRequest, done: (reply: NodeReply | null) => void): void {
     const { schedule, life, contact, prng } = this.#options
-    const node = contact(prng)
+    const node = contact(prng, group)
     if (node === null) {
       schedule.after(prng.intInclusive(10_000, 100_000), life, () =>
         done({ kind: 'error', error: { code: 'UNREACHABLE', detail: 'No node is up.' } }),
@@ -119,25 +128,21 @@ export class Client {
     }
   }
 
-  #saw(token: SessionToken): void {
-    if (this.#token === null || token.index >= this.#token.index) this.#token = token
+  #saw(group: string, token: SessionToken): void {
+    const { join } = this.#options.manners
+    this.#token = this.#token === null ? token : join(this.#token, token)
+    this.#met.set(group, Math.max(this.#met.get(group) ?? 0, token.index))
   }
 
   // Writes
 
-  #drawAck(): AckLevel {
-    const { prng, profile } = this.#options
-    if (prng.percent(profile.levels.localAckPercent)) return prng.pick(['local', 1, 2] as const)
-    return prng.percent(profile.levels.allAckPercent) ? 'all' : 'majority'
-  }
-
-  #write(): void {
-    const { name, prng, profile, history } = this.#options
-    const schema = profile.ddl && prng.percent(6)
-    const work = schema ? drawSchemaWork(prng) : drawWork(prng, name)
+  #write(group: string): void {
+    const { name, prng, profile, history, manners } = this.#options
+    const schema = profile.ddl && prng.percent(manners.schemaPercent)
+    const work = schema ? manners.drawSchemaWork(prng) : manners.drawWork(prng, name)
     this.#number += 1
-    const write = history.begin(this.#view, this.#number, work.kind, this.#drawAck())
-    const since = this.#token?.index ?? 0
+    const write = history.begin(this.#view, this.#number, work.kind, manners.drawAck(prng))
+    const since = this.#met.get(group) ?? 0
     const steps = [opsRow(name, this.#number, work.kind), ...work.steps]
     const atomic = !prng.percent(20)
     const program = {
@@ -145,13 +150,14 @@ export class Client {
       steps: atomic ? steps : guarded(steps),
       id: { session: name, number: this.#number, since },
     }
-    this.#attempt({ program, write, work, left: prng.intInclusive(0, 8) })
+    const left = prng.intInclusive(0, 8)
+    this.#attempt({ group, program, write, work, left: manners.mayRetry(work) ? left : 0 })
   }
 
   #attempt(attempt: Attempt): void {
-    const { program, write } = attempt
+    const { group, program, write } = attempt
     const timeoutMs = this.#options.prng.intInclusive(200, 3_000)
-    this.#ask({ kind: 'write', program, ack: write.ack, timeoutMs }, (reply) => {
+    this.#ask(group, { kind: 'write', program, ack: write.ack, timeoutMs }, (reply) => {
       if (reply === null || isUnknown(reply)) this.#doubt(attempt)
       else this.#settle(attempt, reply)
     })
@@ -170,14 +176,14 @@ export class Client {
     })
   }
 
-  #settle({ program, write, work }: Attempt, reply: NodeReply): void {
+  #settle({ group, program, write, work }: Attempt, reply: NodeReply): void {
     const { history } = this.#options
     const rollback = program.atomic ? -1 : program.steps.length - 1
     if (reply.kind !== 'result') {
       history.failed(write)
     } else if (reply.result.steps.every((result, i) => i === rollback || isOk(result))) {
-      this.#options.acked(reply.token, write.ack)
-      if (write.ack === 'majority' || write.ack === 'all') this.#saw(reply.token)
+      this.#options.acked(group, reply.token, write)
+      if (history.lasts(write.ack)) this.#saw(group, reply.token)
       const steps = program.atomic ? reply.result.steps : reply.result.steps.slice(1)
       history.acknowledged(this.#view, write, uniqueAnswer(work, steps))
     } else {
@@ -188,19 +194,20 @@ export class Client {
 
   // Reads
 
-  #read(): void {
-    const { prng, history } = this.#options
-    const level: ReadLevel = prng.pick(['local', 'session', 'session', 'strong', 'strong'])
-    const program = { atomic: true, steps: [step(OPS_QUERY), step(FACTS_QUERY)] }
+  #read(group: string): void {
+    const { prng, history, manners } = this.#options
+    const level = manners.drawRead(prng)
+    const program = { atomic: true, steps: [step(OPS_QUERY), step(manners.factsQuery)] }
     const read = history.startRead(this.#view, level)
     const timeoutMs = prng.intInclusive(200, 3_000)
     const request = { kind: 'read', program, level, token: this.#token, timeoutMs } as const
-    this.#ask(request, (reply) => {
+    this.#ask(group, request, (reply) => {
       if (reply?.kind === 'result') {
         const [ops, facts] = reply.result.steps.map(rowsOf)
         const names = (ops ?? []).map((row) => String(row[0]))
-        history.endRead(read, { ops: names, facts: factsOf(facts?.[0] ?? []) })
-        if (level !== 'local' || this.#token === null) this.#saw(reply.token)
+        history.endRead(read, { ops: names, facts: manners.factsOf(facts?.[0] ?? []) })
+        if (level !== 'local' || this.#token === null) this.#saw(group, reply.token)
+        else if (!this.#met.has(group)) this.#met.set(group, reply.token.index)
       } else if (reply?.kind === 'error' && reply.error.code === 'OTHER_HISTORY') {
         throw new Error(`${this.#options.name}: ${reply.error.detail}`)
       }
@@ -210,22 +217,23 @@ export class Client {
 
   // Interactive transactions
 
-  #stream(): void {
-    const { name, prng, history } = this.#options
+  #stream(group: string): void {
+    const { name, prng, history, manners } = this.#options
     this.#number += 1
     const write = history.begin(this.#view, this.#number, 'stream', 'majority')
-    const work = drawWork(prng, name)
-    const kind = work.kind === 'count' ? 'count' : 'stream'
+    const work = manners.drawWork(prng, name)
+    const kind = manners.streamKind(work)
     const rounds: Program[] = [
       { atomic: false, steps: [step('begin'), opsRow(name, this.#number, kind)] },
       { atomic: false, steps: work.steps },
       { atomic: false, steps: [step('commit')] },
     ]
     if (prng.percent(20)) rounds.pop()
-    this.#round({ stream: `${name}-${this.#number}`, write, rounds, at: 0 })
+    this.#round({ group, stream: `${name}-${this.#number}`, write, rounds, at: 0 })
   }
 
   #round(s: {
+    readonly group: string
     readonly stream: string
     readonly write: Write
     readonly rounds: readonly Program[]
@@ -250,15 +258,15 @@ export class Client {
       timeoutMs,
     }
     const last = s.at === 2
-    this.#ask(request, (reply) => {
+    this.#ask(s.group, request, (reply) => {
       const ok = reply?.kind === 'result' && reply.result.steps.every(isOk)
       if (ok && !last) {
         this.#round({ ...s, at: s.at + 1 })
         return
       }
       if (ok) {
-        this.#options.acked(reply.token, 'majority')
-        this.#saw(reply.token)
+        this.#options.acked(s.group, reply.token, s.write)
+        this.#saw(s.group, reply.token)
         history.acknowledged(this.#view, s.write, null)
       } else if (last && (reply === null || isUnknown(reply))) {
         history.unknown(s.write)

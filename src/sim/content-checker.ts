@@ -12,6 +12,7 @@ import { assert, present } from '../base/assert.ts'
 import { toLogIndex } from '../base/brand.ts'
 import type { Prng } from '../base/prng.ts'
 import type { Entry, EntryId } from '../model/entry.ts'
+import { decodeBatch } from '../model/entry-codec.ts'
 import { readLostFile } from '../store/lost-file.ts'
 import { Store } from '../store/store.ts'
 import type { LostTail, StoreReply } from '../store/types.ts'
@@ -19,7 +20,14 @@ import type { OrderChecker } from './checkers.ts'
 import type { Content } from './content.ts'
 import { ContentReader, differences } from './content.ts'
 import type { SimNode } from './node.ts'
-import { BASE, foundFile, type Templates } from './templates.ts'
+import { BASE } from './templates.ts'
+
+/** Where the twin is, and what puts the file there with which the group's history begins. */
+export interface Twin {
+  readonly file: string
+  readonly shadows: boolean
+  readonly found: (path: string) => void
+}
 
 interface Seen {
   readonly by: string
@@ -29,16 +37,14 @@ interface Seen {
 export class ContentChecker {
   readonly #order: OrderChecker
   readonly #prng: Prng
-  readonly #templates: Templates
-  readonly #twinFile: string
+  readonly #twinAt: Twin
   /** By index and term of the last entry applied: by S5 there is one content for each. */
   readonly #seen = new Map<string, Seen>()
 
-  constructor(order: OrderChecker, prng: Prng, templates: Templates, twinFile: string) {
+  constructor(order: OrderChecker, prng: Prng, twin: Twin) {
     this.#order = order
     this.#prng = prng
-    this.#templates = templates
-    this.#twinFile = twinFile
+    this.#twinAt = twin
   }
 
   /** A node's store did something that may have changed its content. */
@@ -59,7 +65,7 @@ export class ContentChecker {
 
   /** R3, for one taking back. */
   checkLost(node: SimNode, removed: readonly Entry[], lost: LostTail | null): void {
-    const writes = removed.filter(({ kind }) => kind === 'data' || kind === 'schema')
+    const writes = removed.filter(isWrite)
     assert(
       (lost === null) === (writes.length === 0),
       () =>
@@ -120,12 +126,11 @@ export class ContentChecker {
   #twin(id: EntryId): void {
     if (id.index < BASE.index) return
     const entries = this.#order.historyOf(id)
-    const identity = { cluster: 'simulated', node: 'twin:00000000' }
-    const members = { cluster: 'simulated', members: [] }
-    for (const end of ['', '-wal', '-shm']) rmSync(this.#twinFile + end, { force: true })
-    foundFile(this.#templates, this.#twinFile, identity, members)
-    const store = Store.open(this.#twinFile)
-    const reader = new ContentReader(this.#twinFile)
+    const { file, found, shadows } = this.#twinAt
+    for (const end of ['', '-wal', '-shm']) rmSync(file + end, { force: true })
+    found(file)
+    const store = Store.open(file)
+    const reader = new ContentReader(file, shadows)
     try {
       if (entries.length > 0) store.run({ kind: 'append', ticket: 1, entries })
       for (let at = BASE.index; at < id.index; ) {
@@ -139,6 +144,13 @@ export class ContentChecker {
       store.close()
     }
   }
+}
+
+/** What origins only tell each other is nobody's loss. */
+function isWrite({ kind, body }: Entry): boolean {
+  if (kind !== 'data' && kind !== 'schema') return false
+  const { own, transactions } = decodeBatch(body)
+  return own === undefined || transactions > 0
 }
 
 function appliedOf(node: SimNode): EntryId {

@@ -15,20 +15,25 @@ export type Content = ReadonlyMap<string, number>
 
 const TABLES = `select name from sqlite_schema where type = 'table' and name not like '\\_quorate%'
   escape '\\' and (name not like 'sqlite\\_%' escape '\\' or name = 'sqlite_sequence') order by 1`
+/** Tables that each replica may fill in a way of its own. */
+const SHADOWS = "select name from pragma_table_list where schema = 'main' and type = 'shadow'"
 const SCHEMA = `select group_concat(coalesce(sql, name), ';') as text from (select * from
   sqlite_schema where name not like '\\_quorate%' escape '\\' and tbl_name not like '\\_quorate%'
   escape '\\' order by name)`
 
 export class ContentReader {
   readonly #file: string
+  readonly #shadows: boolean
   #db: DatabaseSync | null = null
   #schemaVersion = -1
   #queries: readonly TableQuery[] = []
   #version: StatementSync | null = null
   #applied: StatementSync | null = null
 
-  constructor(file: string) {
+  /** @param shadows whether what lies behind virtual tables must be equal as well */
+  constructor(file: string, shadows = true) {
     this.#file = file
+    this.#shadows = shadows
   }
 
   /** Checksums of the last committed state of the file, and the entry that it says it is at. */
@@ -76,11 +81,18 @@ export class ContentReader {
     if (version === this.#schemaVersion) return
     this.#schemaVersion = version
     const tables = db.prepare(TABLES).all() as { name: string }[]
+    const without = new Set(this.#shadows ? [] : db.prepare(SHADOWS).all().map(nameOf))
     this.#queries = [
-      ...tables.map(({ name }) => ({ table: name, statement: rowsOf(db, name) })),
+      ...tables
+        .filter((table) => !without.has(nameOf(table)))
+        .map(({ name }) => ({ table: name, statement: rowsOf(db, name) })),
       { table: 'schema', statement: db.prepare(SCHEMA) },
     ]
   }
+}
+
+function nameOf(row: Record<string, unknown>): unknown {
+  return row['name']
 }
 
 /** All rows in one text, made by SQLite: the cheapest way to look at all of them. */

@@ -75,8 +75,7 @@ export class History {
   acknowledged(session: SessionView, write: Write, answer: string | null): void {
     write.status = 'ok'
     this.counts.ok += 1
-    // A lower level may still be taken back, by design.
-    if (write.ack !== 'majority' && write.ack !== 'all') return
+    if (!this.lasts(write.ack)) return
     const name = nameOf(write)
     session.must.add(name)
     this.#mustSee(name)
@@ -84,6 +83,11 @@ export class History {
     const other = this.#answers.get(answer) ?? name
     assert(other === name, () => `H7: ${name} and ${other} were both told ${answer}`)
     this.#answers.set(answer, name)
+  }
+
+  /** A lower level may still be taken back, by design. */
+  lasts(ack: AckLevel): boolean {
+    return ack === 'majority' || ack === 'all'
   }
 
   failed(write: Write): void {
@@ -104,7 +108,7 @@ export class History {
     const { session, level } = read
     this.counts.reads += 1
     const what = (): string => `a ${level} read of ${session.name}`
-    const seen = this.#checkSight(sight, what)
+    const seen = checkSight(sight, what)
     if (level === 'local') return
     for (const name of session.must) {
       assert(seen.has(name), () => `H2: ${what()} does not see ${name} any more`)
@@ -129,7 +133,7 @@ export class History {
 
   /** Compares the content that is left with all that was said. */
   finish(sight: Sight): void {
-    const seen = this.#checkSight(sight, () => 'the end')
+    const seen = checkSight(sight, () => 'the end')
     for (const name of this.#must) assert(seen.has(name), () => `H4: ${name} is lost`)
     for (const write of this.writes) {
       const name = nameOf(write)
@@ -146,16 +150,17 @@ export class History {
     this.#mustSet.add(name)
     this.#must.push(name)
   }
+}
 
-  #checkSight({ ops, facts }: Sight, what: () => string): ReadonlySet<string> {
-    const seen = new Set(ops)
-    if (seen.size < ops.length) {
-      const twice = ops.filter((name, i) => ops.indexOf(name) < i)
-      assert(false, () => `H1: ${what()} sees ${twice} more than once`)
-    }
-    for (const { name, left, right } of facts) {
-      assert(left === right, () => `H6: ${what()} sees ${name}: ${left} and ${right}`)
-    }
-    return seen
+/** H1 and H6 of one sight. Returns the names of the writes that it saw. */
+export function checkSight({ ops, facts }: Sight, what: () => string): ReadonlySet<string> {
+  const seen = new Set(ops)
+  if (seen.size < ops.length) {
+    const twice = ops.filter((name, i) => ops.indexOf(name) < i)
+    assert(false, () => `H1: ${what()} sees ${twice} more than once`)
   }
+  for (const { name, left, right } of facts) {
+    assert(left === right, () => `H6: ${what()} sees ${name}: ${left} and ${right}`)
+  }
+  return seen
 }

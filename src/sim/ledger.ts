@@ -75,6 +75,8 @@ export class NodeLedger {
       case 'execute':
       case 'streamRun':
       case 'propose':
+      case 'originate':
+      case 'merge':
         assert(reply.kind === 'executed', () => `${command.kind} answered ${reply.kind}`)
         return this.#executed(reply.entries)
       case 'append':
@@ -118,9 +120,10 @@ export class NodeLedger {
 
   #executed(entries: readonly Entry[]): Changes {
     this.#add(entries)
-    // A leader has the effects of what it made in its file, except of schema changes.
+    // A leader has the effects of what it made in its file, except of what has no inverse.
     for (const { kind, index } of entries) {
-      if (kind !== 'schema' && this.applied === index - 1) this.applied = index
+      const waits = kind === 'schema' || kind === 'merge'
+      if (!waits && this.applied === index - 1) this.applied = index
     }
     return { added: entries, removed: [] }
   }

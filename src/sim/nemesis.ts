@@ -63,7 +63,8 @@ export class Nemesis {
 
   #strike(fault: Fault): void {
     const prng = this.#prng
-    const { network, nodes } = this.#victims
+    const { network, nodes, profile } = this.#victims
+    const { clockJumpMs } = profile
     const up = nodes().filter((node) => node.up)
     this.#victims.note('nemesis', fault)
     switch (fault) {
@@ -95,7 +96,7 @@ export class Nemesis {
         this.#changeMembers()
         return
       case 'clockJump':
-        prng.pick(nodes()).clockOffsetMs += prng.intInclusive(-100_000, 100_000)
+        prng.pick(nodes()).clockOffsetMs += prng.intInclusive(-clockJumpMs, clockJumpMs)
         return
       case 'checkpoint':
         if (up.length > 0) prng.pick(up).checkpoint()

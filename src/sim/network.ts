@@ -11,7 +11,7 @@ import type { Prng } from '../base/prng.ts'
 import type { PeerMessage } from '../model/message.ts'
 import type { Checksums } from '../model/wire.ts'
 import { decodeMessage, encodeMessage } from '../model/wire.ts'
-import type { Profile } from './profile.ts'
+import type { DelayUs, Profile } from './profile.ts'
 import { drawDelay } from './profile.ts'
 import type { Schedule } from './schedule.ts'
 import { Lifetime } from './schedule.ts'
@@ -35,12 +35,19 @@ interface Link {
   up: boolean
 }
 
+/** Links that are longer than the others. */
+export interface Far {
+  readonly delay: DelayUs
+  readonly isFar: (one: NodeId, other: NodeId) => boolean
+}
+
 export class SimNetwork {
   readonly #schedule: Schedule
   readonly #prng: Prng
   readonly #faults: Profile['network']
   readonly #linkUsMax: number
   readonly #checksums: Checksums
+  readonly #far: Far | null
   readonly #world = new Lifetime()
   readonly #endpoints = new Map<NodeId, Endpoint>()
   readonly #peers = new Map<NodeId, ReadonlySet<NodeId>>()
@@ -48,17 +55,30 @@ export class SimNetwork {
   readonly #cuts = new Map<string, Cut>()
   #healed = false
 
-  constructor(schedule: Schedule, prng: Prng, profile: Profile, checksums: Checksums) {
+  constructor(
+    schedule: Schedule,
+    prng: Prng,
+    profile: Profile,
+    checksums: Checksums,
+    far: Far | null = null,
+  ) {
     this.#schedule = schedule
     this.#prng = prng
     this.#faults = profile.network
     this.#linkUsMax = profile.linkUsMax
     this.#checksums = checksums
+    this.#far = far
   }
 
-  /** A process started. */
+  /** A process started. Connections of the one before it break, however soon this was. */
   attach(endpoint: Endpoint): void {
-    this.#endpoints.set(endpoint.id, endpoint)
+    const { id } = endpoint
+    this.#endpoints.set(id, endpoint)
+    for (const link of this.#links.values()) {
+      if (!link.up || (link.a !== id && link.b !== id)) continue
+      link.up = false
+      this.#tell(link.a === id ? link.b : link.a, id, false)
+    }
   }
 
   /** A process died; others see their connections break. */
@@ -108,9 +128,10 @@ export class SimNetwork {
   }
 
   #deliver(from: NodeId, target: Endpoint, bytes: Uint8Array): void {
+    const far = this.#far?.isFar(from, target.id) === true ? this.#far.delay : null
     const delay = this.#healed
       ? this.#prng.intInclusive(100, 500)
-      : drawDelay(this.#prng, this.#faults.delay)
+      : drawDelay(this.#prng, far ?? this.#faults.delay)
     this.#schedule.after(delay, target.life, () => {
       target.receive(from, decodeMessage(bytes, this.#checksums))
     })
@@ -160,9 +181,13 @@ export class SimNetwork {
       [link.a, link.b],
       [link.b, link.a],
     ] as const) {
-      const endpoint = this.#endpoints.get(self)
-      if (endpoint === undefined) continue
-      this.#schedule.after(0, endpoint.life, () => endpoint.link(peer, up))
+      this.#tell(self, peer, up)
     }
+  }
+
+  #tell(self: NodeId, peer: NodeId, up: boolean): void {
+    const endpoint = this.#endpoints.get(self)
+    if (endpoint === undefined) return
+    this.#schedule.after(0, endpoint.life, () => endpoint.link(peer, up))
   }
 }

@@ -13,6 +13,7 @@ import type { NodeReply, NodeRequest } from '../model/request.ts'
 import type { CreateOrder, NodeDriverOptions } from '../node/driver.ts'
 import { NodeDriver } from '../node/driver.ts'
 import type { Ports, StorePort } from '../node/ports.ts'
+import type { OpenOptions } from '../store/connections.ts'
 import { Reader } from '../store/reader.ts'
 import { Store } from '../store/store.ts'
 import type { StoreCommand, StoreReply } from '../store/types.ts'
@@ -37,6 +38,11 @@ export interface Parts {
   /** What is left of the hard state after a crash. */
   readonly forget?: (state: HardState) => HardState
   readonly wrapStorePort?: (port: StorePort) => StorePort
+  /** What the store of the node of this name is opened with. */
+  readonly openOptions?: (name: string) => OpenOptions
+  readonly driver?: Partial<NodeDriverOptions>
+  /** What the node makes of a client's request before it looks at it. */
+  readonly wrapRequest?: (request: NodeRequest) => NodeRequest
 }
 
 /** Told of everything that a node does, as it does it. */
@@ -62,7 +68,11 @@ export interface SimNodeOptions {
   /** Of this node alone; the database is there already. */
   readonly file: string
   readonly parts: Parts
+  /** What it is told beside what all are told. */
+  readonly driver: Partial<NodeDriverOptions>
   readonly watch: NodeWatch
+  /** Whether what lies behind virtual tables is equal on all replicas. */
+  readonly shadows: boolean
 }
 
 export const TICK_US = 50_000
@@ -88,6 +98,8 @@ export class SimNode {
   ledger: NodeLedger
   /** How far its wall clock is off. */
   clockOffsetMs: number
+  /** How fast it runs. */
+  clockRate: number
   readonly #options: SimNodeOptions
   readonly #prng: Prng
   #hard: HardState = { term: toTerm(0), vote: null }
@@ -102,9 +114,11 @@ export class SimNode {
     this.name = name
     mkdirSync(dirname(file), { recursive: true })
     this.disk = new SimDisk(file)
-    this.content = new ContentReader(file)
+    this.content = new ContentReader(file, options.shadows)
     this.clockOffsetMs = profile.clockSkewMs === 0 ? 0 : prng.intInclusive(0, profile.clockSkewMs)
-    const store = Store.open(file)
+    const { clockDriftPermille: drift } = profile
+    this.clockRate = drift === 0 ? 1 : 1 + prng.intInclusive(-drift, drift) / 1_000
+    const store = this.#open()
     const { log } = store.state()
     this.ledger = new NodeLedger(id, log, readLog(store, log))
     this.disk.settled()
@@ -123,6 +137,12 @@ export class SimNode {
     return this.#running?.driver ?? null
   }
 
+  /** What its wall clock shows. */
+  get wallMs(): number {
+    const { schedule } = this.#options
+    return EPOCH_MS + Math.floor((schedule.now / 1000) * this.clockRate) + this.clockOffsetMs
+  }
+
   /** For the checkers; null while it is down. */
   get view(): View | null {
     if (this.#running === null) return null
@@ -136,7 +156,9 @@ export class SimNode {
     // Not even an application in the same process gets an answer from one that is paused.
     const running = this.#running
     if (running === null) return
-    this.#options.schedule.after(10, running.life, () => running.driver.request(request, done))
+    const { schedule, parts } = this.#options
+    const taken = parts.wrapRequest?.(request) ?? request
+    schedule.after(10, running.life, () => running.driver.request(taken, done))
   }
 
   /** Power off: the disk keeps what it keeps, callers hear nothing. */
@@ -159,7 +181,7 @@ export class SimNode {
   /** Starts the process again. Returns the ledger of before. */
   restart(): NodeLedger {
     const before = this.ledger
-    const store = Store.open(this.disk.file)
+    const store = this.#open()
     this.disk.reopened()
     const { log } = store.state()
     this.ledger = new NodeLedger(this.id, log, readLog(store, log))
@@ -189,6 +211,11 @@ export class SimNode {
     this.#running = null
   }
 
+  #open(): Store {
+    const { name, parts } = this.#options
+    return Store.open(this.disk.file, parts.openOptions?.(name))
+  }
+
   #start(store: Store, log: LogState): void {
     this.#runs += 1
     const { id, network, parts } = this.#options
@@ -202,7 +229,7 @@ export class SimNode {
       receive: (from, message) => this.driver?.receive(from, message),
       link: (peer, up) => this.driver?.link(peer, up),
     })
-    const state = { identity: store.state().identity, log }
+    const state = { ...store.state(), log }
     const driver = new NodeDriver(
       this.#driverOptions(),
       ports,
@@ -223,7 +250,7 @@ export class SimNode {
   }
 
   #driverOptions(): NodeDriverOptions {
-    const { id, name, cluster, profile, parts } = this.#options
+    const { id, name, cluster, profile, parts, driver } = this.#options
     return {
       self: id,
       name,
@@ -234,6 +261,8 @@ export class SimNode {
       heartbeatTicks: HEARTBEAT_TICKS,
       electionTicks: ELECTION_TICKS,
       session: `${name}:${this.#runs}`,
+      ...driver,
+      ...parts.driver,
       ...(parts.createOrder === undefined ? {} : { createOrder: parts.createOrder }),
     }
   }
@@ -296,7 +325,7 @@ export class SimNode {
         send: (to, message) => network.send(id, to, message),
       },
       clock: {
-        now: () => EPOCH_MS + Math.floor(schedule.now / 1000) + this.clockOffsetMs,
+        now: () => this.wallMs,
         monotonic: () => schedule.now / 1000,
         after: (ms, callback) => schedule.after(ms * 1000, life, callback),
       },

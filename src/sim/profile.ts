@@ -44,6 +44,10 @@ export interface Profile {
   /** Mean µs that a client thinks between requests. */
   readonly thinkUs: number
   readonly clockSkewMs: number
+  /** How much faster or slower wall clocks run, at most. */
+  readonly clockDriftPermille: number
+  /** How far one is set forward or back, at most. */
+  readonly clockJumpMs: number
   /** How fast and how slow the clocks run that elections go by, percent of a tick. */
   readonly tickPercentMin: number
   readonly tickPercentMax: number
@@ -118,7 +122,7 @@ function withContest(drawn: Profile): Profile {
   }
 }
 
-function drawAny(prng: Prng): Profile {
+export function drawAny(prng: Prng): Profile {
   const sometimes = (percent: number, min: number, max: number): number =>
     prng.percent(percent) ? prng.intInclusive(min, max) : 0
   const voters = prng.pick([1, 2, 3, 3, 3, 3, 3, 4, 5, 5])
@@ -173,6 +177,8 @@ function drawAny(prng: Prng): Profile {
     retainEntries: prng.percent(40) ? prng.intInclusive(4, 30) : 100_000,
     thinkUs: prng.pick([20_000, 60_000, 60_000, 150_000]),
     clockSkewMs: sometimes(50, 1, 100_000),
+    clockDriftPermille: 0,
+    clockJumpMs: 100_000,
     tickPercentMin: unevenClocks ? 50 : 90,
     tickPercentMax: unevenClocks ? 300 : 110,
     priorityMax: prng.percent(20) ? 3 : 1,

@@ -2,26 +2,32 @@
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Outcome } from './life.ts'
 import type { Parts } from './node.ts'
+import type { OriginsProfile } from './origins/profile.ts'
+import { OriginsWorld } from './origins/world.ts'
 import type { Profile } from './profile.ts'
 import { Templates } from './templates.ts'
-import type { Outcome } from './world.ts'
 import { World } from './world.ts'
 
-export interface SimulateOptions {
+export interface SimulateOptions<P = Profile> {
   readonly parts?: Parts
-  readonly adjust?: (profile: Profile) => Profile
+  readonly adjust?: (profile: P) => P
   readonly print?: (line: string) => void
 }
+
+/** With one leader, or with several. */
+export type Kind = 'leader' | 'origins'
 
 /** A violated invariant, with the seed that shows it. */
 export class SimulationError extends Error {
   override readonly name = 'SimulationError'
   readonly seed: number
 
-  constructor(seed: number, cause: unknown) {
+  constructor(kind: Kind, seed: number, cause: unknown) {
     const reason = cause instanceof Error ? cause.message : String(cause)
-    super(`seed ${seed}: ${reason}\n  rerun: npm run sim -- --seed=${seed}`, { cause })
+    const rerun = `npm run sim -- ${kind === 'origins' ? '--origins ' : ''}--seed=${seed}`
+    super(`seed ${seed}: ${reason}\n  rerun: ${rerun}`, { cause })
     this.seed = seed
   }
 }
@@ -40,27 +46,43 @@ export class Simulator {
 
   /** Runs the world of a seed to its end. Throws SimulationError. */
   run(seed: number, options: SimulateOptions = {}): Outcome {
-    this.#runs += 1
-    const directory = join(this.#directory, `world${this.#runs}`)
-    let world: World | null = null
-    try {
-      world = new World({ ...options, seed, directory, templates: this.#templates })
-      return world.run()
-    } catch (error) {
-      throw new SimulationError(seed, error)
-    } finally {
-      world?.close()
-    }
+    return live('leader', seed, () => this.world(seed, options))
+  }
+
+  /** The same with several groups. */
+  runOrigins(seed: number, options: SimulateOptions<OriginsProfile> = {}): Outcome {
+    return live('origins', seed, () => this.originsWorld(seed, options))
   }
 
   /** A world for a test that directs it by hand; the test closes it. */
   world(seed: number, options: SimulateOptions = {}): World {
-    this.#runs += 1
-    const directory = join(this.#directory, `world${this.#runs}`)
-    return new World({ ...options, seed, directory, templates: this.#templates })
+    return new World({ ...options, ...this.#place(), seed })
+  }
+
+  /** The same with several groups. */
+  originsWorld(seed: number, options: SimulateOptions<OriginsProfile> = {}): OriginsWorld {
+    return new OriginsWorld({ ...options, ...this.#place(), seed })
   }
 
   close(): void {
     rmSync(this.#directory, { recursive: true, force: true })
+  }
+
+  #place(): { readonly directory: string; readonly templates: Templates } {
+    this.#runs += 1
+    const directory = join(this.#directory, `world${this.#runs}`)
+    return { directory, templates: this.#templates }
+  }
+}
+
+function live(kind: Kind, seed: number, make: () => World | OriginsWorld): Outcome {
+  let world: World | OriginsWorld | null = null
+  try {
+    world = make()
+    return world.run()
+  } catch (error) {
+    throw new SimulationError(kind, seed, error)
+  } finally {
+    world?.close()
   }
 }

@@ -64,7 +64,7 @@ for (const [name, before] of [
     const dir = folder(t)
     const path = made(dir, before)
     const bytes = readFileSync(path)
-    const report = inspectFile(path, true)
+    const report = inspectFile(path, { integrity: true })
     deepEqual([report.kind, report.problems, report.tables], ['plain', [], 2])
     assertAdoptable(path, false)
     deepEqual(readFileSync(path), bytes)
@@ -77,6 +77,14 @@ test('what a program left in the WAL counts', (t) => {
   const report = inspectFile(path)
   deepEqual([report.kind, report.tables, report.problems], ['plain', 2, []])
   assertAdoptable(path, false)
+})
+
+test('several leaders take less than one', (t) => {
+  const path = made(folder(t), '', 'create table n (a, b)')
+  assertAdoptable(path, false)
+  throws(() => assertAdoptable(path, false, true), /Table n has no PRIMARY KEY/)
+  deepEqual(inspectFile(path, { merges: true }).problems.length, 1)
+  deepEqual(inspectFile(path).problems, [])
 })
 
 test('what can not be adopted is told with the reason', (t) => {
@@ -111,6 +119,12 @@ test('what can not be adopted is told with the reason', (t) => {
     db.exec('create table quorate_x (id integer primary key)')
   }
   match(reasonFor(reserved), /quorate_x/)
+  const conflicts = (path: string): void => {
+    using db = new DatabaseSync(path)
+    db.exec('create table quorate_conflicts (id integer primary key)')
+  }
+  match(reasonFor(conflicts), /quorate_conflicts/)
+  match(inspectFile(join(dir, 'bad.db'), { merges: true }).problems.join(), /quorate_conflicts/)
   equal(existsSync(`${dir}/bad.db-quorate`), false)
 })
 

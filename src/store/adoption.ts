@@ -1,6 +1,6 @@
 /**
  * Looks at a file before anything is done to it: what it is, whether it belongs to a cluster, and
- * what keeps it from being adopted. Reads the schema only, never the rows, so the size of the file
+ * what keeps it from being adopted. Reads the schema and hardly any rows, so the size of the file
  * does not matter, and leaves the file and its folder as they are.
  */
 import { accessSync, closeSync, constants, existsSync, openSync, readSync, statSync } from 'node:fs'
@@ -27,6 +27,12 @@ export interface FileReport {
   readonly journalMode: string
 }
 
+/** What an inspection looks at beside what it always does. */
+interface Looks {
+  readonly integrity?: boolean
+  readonly merges?: boolean
+}
+
 interface FileState {
   readonly identity: FileIdentity | null
   readonly unapplied: number
@@ -38,9 +44,10 @@ const MAGIC = 'SQLite format 3\0'
 /**
  * Reports on a file. What is wrong with it is in `problems`; only trouble with the machine is thrown.
  *
- * @param integrity looks through all pages too, which takes about as long as copying the file
+ * @param looks what more it looks at: `integrity` all pages, which takes about as long as copying the
+ *   file; `merges` what several leaders need
  */
-export function inspectFile(path: string, integrity = false): FileReport {
+export function inspectFile(path: string, looks: Looks = {}): FileReport {
   const size = statSync(path, { throwIfNoEntry: false })
   const access = accessProblems(path, size !== undefined)
   if (size?.isDirectory()) {
@@ -51,7 +58,7 @@ export function inspectFile(path: string, integrity = false): FileReport {
   }
   const seen = { bytes: size.size }
   try {
-    return withFile(path, (db) => ({ ...seen, ...reportOf(db, path, access, integrity) }))
+    return withFile(path, (db) => ({ ...seen, ...reportOf(db, path, access, looks) }))
   } catch (error) {
     const reason = damage(path, error)
     return { ...NOTHING, ...seen, kind: 'plain', problems: [...access, reason] }
@@ -71,11 +78,12 @@ export function readFileState(path: string): FileState {
  * Refuses a file that can't be adopted, before anything is made beside it.
  *
  * @param joins it is to get its content from a cluster, so it must have none
+ * @param merges the cluster has several leaders
  * @throws QuorateError NOT_ADOPTABLE with every reason, FILE_IN_USE
  */
-export function assertAdoptable(path: string, joins: boolean): void {
+export function assertAdoptable(path: string, joins: boolean, merges = false): void {
   if (isInstalling(path)) return
-  const report = inspectFile(path)
+  const report = inspectFile(path, { merges })
   if (report.kind === 'member') return
   const held = joins && report.tables > 0
   const problems = held
@@ -131,18 +139,19 @@ function reportOf(
   db: DatabaseSync,
   path: string,
   access: readonly string[],
-  integrity: boolean,
+  { integrity = false, merges = false }: Looks,
 ): Omit<FileReport, 'bytes'> {
   const { identity } = stateOf(db)
   const encoding = text(db, 'encoding')
   const problems = [...access]
   if (identity === null) {
     if (encoding !== 'UTF-8') problems.push(encodingProblem(path, encoding))
-    problems.push(...checkAdoptable(new Connection(db)))
+    problems.push(...checkAdoptable(new Connection(db), merges))
   }
   if (integrity) problems.push(...integrityProblems(db))
   const tables = `select count(*) as n from sqlite_schema where type = 'table'
-    and name not like 'sqlite\\_%' escape '\\' and name not like '\\_quorate\\_%' escape '\\'`
+    and name not like 'sqlite\\_%' escape '\\' and name not like '\\_quorate\\_%' escape '\\'
+    and name <> 'quorate_conflicts'`
   return {
     kind: identity === null ? 'plain' : 'member',
     identity,

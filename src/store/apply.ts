@@ -15,17 +15,26 @@ import { constants, type DatabaseSync } from 'node:sqlite'
 import { assert } from '../base/assert.ts'
 import { type LogIndex, next } from '../base/brand.ts'
 import { QuorateError } from '../base/errors.ts'
+import type { ClockTime } from '../core/order/clock/stamp.ts'
 import { invertChangeset } from '../model/changeset.ts'
 import { concatenate } from '../model/changeset-bytes.ts'
 import type { Entry, Operation } from '../model/entry.ts'
 import { decodeBatch } from '../model/entry-codec.ts'
 import type { Connection, Connections } from './connections.ts'
 import type { Log } from './log.ts'
+import { OriginApplier } from './origins/origin-apply.ts'
+import type { Origins } from './origins/origins.ts'
 import { RowApplier, RowMisfit } from './row-apply.ts'
+import type { Merged, OriginsState } from './types.ts'
 
 /** One `apply` command goes on until it has done this much: without a clock, counted. */
 const SLICE_BYTES = 8 * 1024 * 1024
 const SLICE_ENTRIES = 2_000
+/**
+ * How much dearer a byte of a `merge` entry is than one of a changeset that is applied as it is. Where
+ * more is taken back than arrives, larger slices take less of it back in all.
+ */
+const MERGING_MAX = 12
 
 const HIDE_TRIGGERS = `savepoint _quorate_hide; pragma writable_schema = on;
   delete from sqlite_schema where type = 'trigger'; pragma writable_schema = reset`
@@ -36,14 +45,27 @@ interface Waiting {
   readonly bytes: Uint8Array
 }
 
+/** What one `apply` command did. */
+export interface AppliedSlice {
+  /** The last entry applied. */
+  readonly index: LogIndex
+  /** What is known of the origins, if it changed. */
+  readonly origins: OriginsState | null
+  readonly merged: Merged | null
+}
+
 export class Applier {
-  readonly #connections: Connections
+  readonly #origins: Origins
+  readonly #merging: OriginApplier
   readonly #applier: Connection
   readonly #rows: RowApplier
   readonly #log: Log
   readonly #beforeDdl: () => void
   /** The schema version at which triggers were hidden; null if they may be visible. */
   #hiddenAt: number | null = null
+  /** How often what is in the TEMP schema had been made then. */
+  #hiddenWith = 0
+  #dearness = MERGING_MAX
   #waiting: Waiting[] = []
   /** Rows that wait. No table has rows both here and in changesets, so that their order is free. */
   #waitingRows: Waiting[] = []
@@ -51,9 +73,13 @@ export class Applier {
   readonly #sequences = new Map<string, bigint | null>()
 
   /** @param beforeDdl called before each DDL statement */
-  constructor(connections: Connections, log: Log, beforeDdl: () => void) {
+  constructor(connections: Connections, log: Log, origins: Origins, beforeDdl: () => void) {
     this.#beforeDdl = beforeDdl
-    this.#connections = connections
+    this.#origins = origins
+    this.#merging = new OriginApplier(origins, connections.applier.db, {
+      flush: () => this.#flush(),
+      run: (sql) => this.#ddl(sql),
+    })
     this.#applier = connections.applier
     this.#rows = new RowApplier(connections.applier)
     this.#log = log
@@ -61,26 +87,59 @@ export class Applier {
 
   /**
    * Applies logged entries through `to`, or as many as make a good slice; stops right after a
-   * `verify` entry. Returns the last index applied.
+   * `verify` entry. It may apply nothing, having only prepared to: then it is to be called again.
    *
-   * Throws LOG_CORRUPT if an entry does not fit the data: replicas would differ.
+   * Throws LOG_CORRUPT if an entry does not fit the data: replicas would differ. With several
+   * origins also MERGE_FUNCTION_MISSING.
    */
-  apply(to: LogIndex): LogIndex {
+  apply(to: LogIndex): AppliedSlice {
     const log = this.#log
+    const before = this.#origins.state
     let applied = log.applied
+    const slice = applied < to ? this.#slice(next(applied), to) : []
+    if (before !== null && !this.#merging.prepare(slice)) {
+      return { index: applied, origins: null, merged: null }
+    }
     this.#within('apply', () => {
-      for (const entry of applied < to ? this.#slice(next(applied), to) : []) {
-        for (const operation of operationsOf(entry)) this.#do(entry, operation)
+      // What was executed here comes before.
+      if (slice.length > 0) this.#origins.note()
+      for (const entry of slice) {
+        this.#entry(entry)
         applied = entry.index
       }
       this.#flush()
       log.saveApplied(this.#applier, applied)
+      if (before !== null) this.#finish(applied)
       // What may be applied is committed; the hint spares a restarted node some waiting.
-      if (to > log.state.log.commit) log.saveCommit(to)
+      if (to > log.state.commit) log.saveCommit(to)
     })
     log.notedApplied(applied)
-    if (to > log.state.log.commit) log.notedCommit(to)
-    return applied
+    if (to > log.state.commit) log.notedCommit(to)
+    const after = this.#origins.state
+    const origins = after === before ? null : after
+    const merged = this.#merging.report()
+    if (merged !== null) this.#weigh(merged)
+    return { index: applied, origins, merged }
+  }
+
+  #weigh({ transactions, takenBack }: Merged): void {
+    const dearness = takenBack > transactions ? this.#dearness / 2 : this.#dearness * 2
+    this.#dearness = Math.min(MERGING_MAX, Math.max(1, dearness))
+  }
+
+  /** With several origins: what goes with the entries that have been applied. */
+  #finish(applied: LogIndex): void {
+    this.#origins.refresh()
+    this.#merging.tidy()
+    this.#origins.tables.noted = applied
+  }
+
+  #entry(entry: Entry): void {
+    if (entry.kind === 'merge') this.#merging.merge(entry.body, entry.index)
+    if (entry.kind !== 'data' && entry.kind !== 'schema') return
+    const { own, operations } = decodeBatch(entry.body)
+    if (own !== undefined) this.#merging.own(own, entry.index, entry.kind)
+    for (const operation of operations) this.#do(entry, operation)
   }
 
   /** Read before anything is done: DDL finds the database locked while a SELECT is under way. */
@@ -89,7 +148,7 @@ export class Applier {
     let bytes = 0
     for (const entry of this.#log.entries(from, to)) {
       slice.push(entry)
-      bytes += entry.body.length
+      bytes += entry.body.length * (entry.kind === 'merge' ? this.#dearness : 1)
       if (entry.kind === 'verify' || entry.kind === 'schema') break
       if (bytes >= SLICE_BYTES || slice.length >= SLICE_ENTRIES) break
     }
@@ -104,22 +163,39 @@ export class Applier {
   undo(entries: readonly Entry[], also: () => void): void {
     this.#within('undo', () => {
       for (const entry of entries.toReversed()) {
-        assert(entry.kind !== 'schema', () => `schema entry ${entry.index} applied uncommitted`)
-        for (const operation of operationsOf(entry).toReversed())
-          this.#do(entry, inverse(operation))
+        const { index, kind } = entry
+        assert(kind !== 'schema' && kind !== 'merge', () => `${kind} ${index} applied uncommitted`)
+        if (kind !== 'data') continue
+        const { own, operations } = decodeBatch(entry.body)
+        for (const operation of operations.toReversed()) this.#do(entry, inverse(operation))
+        if (own !== undefined) this.#merging.undo(own)
       }
       this.#flush()
       also()
     })
   }
 
+  /** See Origins.asOf. */
+  asOf<T>(time: ClockTime, since: LogIndex, work: () => T): T | null {
+    try {
+      return this.#origins.asOf(time, since, () => this.#hideTriggers(), work)
+    } finally {
+      this.#rolledBack()
+    }
+  }
+
+  /** The rollback may have brought the real schema back. */
+  #rolledBack(): void {
+    this.#hiddenAt = null
+    this.#rows.forget()
+  }
+
   #within(verb: 'apply' | 'undo', run: () => void): void {
     try {
-      this.#connections.transaction(this.#applier, run)
+      this.#origins.transaction(run)
     } catch (cause) {
-      // The rollback may have brought the real schema back.
-      this.#hiddenAt = null
-      this.#rows.forget()
+      this.#rolledBack()
+      this.#merging.abandon()
       this.#waiting = []
       this.#waitingRows = []
       this.#sequences.clear()
@@ -140,7 +216,11 @@ export class Applier {
         break
       case 'ddl':
         this.#flush()
-        this.#ddl(entry, operation.sql)
+        try {
+          this.#ddl(operation.sql)
+        } catch (cause) {
+          throw new Misfit(entry, String(cause), cause)
+        }
         break
       case 'sequence':
         for (const { table, after } of operation.rows) this.#sequences.set(table, after)
@@ -165,15 +245,12 @@ export class Applier {
     }
   }
 
-  #ddl(entry: Entry, sql: string): void {
+  #ddl(sql: string): void {
     this.#beforeDdl()
+    this.#origins.outdate()
     this.#applier.db.exec('pragma writable_schema = reset')
     this.#hiddenAt = null
-    try {
-      this.#applier.db.exec(sql)
-    } catch (cause) {
-      throw new Misfit(entry, String(cause), cause)
-    }
+    this.#applier.db.exec(sql)
   }
 
   /**
@@ -187,6 +264,11 @@ export class Applier {
     const before = readSequences(this.#applier)
     if (waiting.length > 0) this.#changesets(waiting)
     if (rows.length > 0) this.#putRows(rows)
+    if (this.#merging.waits) {
+      this.#origins.refresh()
+      this.#hideTriggers()
+      this.#merging.flush()
+    }
     if (before !== null) {
       for (const [table, value] of this.#sequences) before.set(table, value)
       restoreSequences(this.#applier, before)
@@ -210,15 +292,21 @@ export class Applier {
     }
   }
 
+  /**
+   * In a transaction that has changed any schema, TEMP included, the rollback to a savepoint brings
+   * triggers back; hiding them makes SQLite forget that it has.
+   */
   #hideTriggers(): void {
     const version = this.#applier.schemaVersion()
-    if (this.#hiddenAt === version) return
+    const { readings } = this.#origins
+    if (this.#hiddenAt === version && this.#hiddenWith === readings) return
     const { db } = this.#applier
     db.exec(HIDE_TRIGGERS)
     // Any statement on a table loads the whole schema, now without triggers.
     db.prepare('select 1 from _quorate_state').get()
     db.exec('rollback to _quorate_hide; release _quorate_hide')
     this.#hiddenAt = version
+    this.#hiddenWith = readings
   }
 }
 
@@ -263,11 +351,6 @@ function misfitOf(db: DatabaseSync, bytes: Uint8Array): string {
     },
   })
   return `a row of table ${table} is not as expected (conflict ${type})`
-}
-
-function operationsOf(entry: Entry): readonly Operation[] {
-  if (entry.kind !== 'data' && entry.kind !== 'schema') return []
-  return decodeBatch(entry.body).operations
 }
 
 /** An entry and the data don't go together. */

@@ -29,9 +29,10 @@ class Segment {
   readonly #sequence: Sequence
   readonly #pragmas = new Map<PragmaName, number>()
 
-  constructor(host: Host) {
+  /** @param records rows, by a session */
+  constructor(host: Host, records = true) {
     this.#host = host
-    this.#session = host.hasRecorded() ? host.writer.db.createSession() : null
+    this.#session = records && host.hasRecorded() ? host.writer.db.createSession() : null
     this.#sequence = host.sequence()
   }
 
@@ -114,15 +115,16 @@ export class Capture {
   }
 
   /**
-   * Begins to record, in a transaction that has done nothing yet.
+   * Begins to record, in a transaction that has done nothing yet. With several origins rows are
+   * recorded only with `parts`: else OwnCapture does it.
    *
    * @param parts whether there may be DDL: then what lies between is recorded piece by piece as well
    */
   start(parts: boolean): void {
     assert(this.#whole === null, () => 'capture started twice')
     this.#operations = []
-    this.#schema.rows.begun()
-    this.#whole = new Segment(this.#host)
+    this.#schema.begun()
+    this.#whole = new Segment(this.#host, parts || this.#schema.facts.merging === null)
     if (parts) this.#current = new Segment(this.#host)
   }
 
@@ -143,7 +145,7 @@ export class Capture {
 
   /** After any other rollback of a part of the transaction. */
   rolledBack(): void {
-    this.#schema.rows.rolledBack()
+    this.#schema.rolledBack()
   }
 
   /** Notes a PRAGMA's value before a statement that may change it. */
@@ -183,7 +185,14 @@ export class Capture {
   /** Everything recorded, piece by piece. */
   peekParts(): readonly Operation[] {
     this.#writeVirtual()
-    return [...this.#operations, ...this.#piece()]
+    const pieces = [...this.#operations, ...this.#piece()]
+    if (this.#schema.facts.merging === null) return pieces
+    // The group's own affair, done after all that travels.
+    const whole = present(this.#whole, () => 'a session')
+    return [
+      ...pieces.filter(({ kind }) => kind !== 'sequence'),
+      ...whole.others().filter(({ kind }) => kind === 'sequence'),
+    ]
   }
 
   /** What the current segment holds. Of the state before it nobody knows any more. */
@@ -197,7 +206,7 @@ export class Capture {
   }
 
   #operationsOf(segment: Segment, read: Reading): Operation[] {
-    const { watched, loose } = this.#schema.facts
+    const { watched, loose, merging } = this.#schema.facts
     const { touched } = segment
     let changeset = segment.changeset()
     const sections: Uint8Array[] = []
@@ -214,6 +223,7 @@ export class Capture {
     if (touched.size > 0 || sections.length > 0 || segment === this.#current) {
       changeset = withoutTables(changeset, new Set([...watched, ...loose].map(({ name }) => name)))
     }
+    if (merging !== null) changeset = withoutTables(changeset, merging.shadow)
     const rows = concatenate(sections)
     const operations: Operation[] = []
     if (changeset.length > 0) operations.push({ kind: 'changeset', bytes: changeset })

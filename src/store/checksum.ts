@@ -21,34 +21,60 @@ type Row = readonly Value[]
  * Checksums and problems of what the connection sees, which should be one read transaction. The
  * shadow tables of FTS5 and R*Tree are tables like others; virtual tables themselves and
  * SQLite's statistics are not content; `_quorate_` tables differ between replicas by right.
+ *
+ * With several origins rowids that are no key and shadow tables are each replica's own; instead of
+ * these, what virtual tables show is compared. `quorate_conflicts` is content: it is the same
+ * everywhere once everything is final everywhere, as far as it has not been forgotten. Of what is
+ * compared, `sqlite_sequence` is the same within a group only.
  */
 export function verifyDatabase(db: DatabaseSync): Verified {
   const tables: Record<string, string> = { schema: digestOfSchema(db) }
-  const { watched } = readRowTables(new Connection(db))
+  const merges = isThere(db, '_quorate_entries')
+  const watched = merges ? [] : readRowTables(new Connection(db)).watched
   const rowids = new Map(watched.map((table) => [table.name, table.parts[0]]))
-  for (const name of tableNames(db)) tables[name] = digestOfTable(db, name, rowids.get(name))
+  const shadows = new Set(merges ? named(db, SHADOW) : [])
+  for (const name of tableNames(db)) {
+    if (!shadows.has(name)) tables[name] = digestOfTable(db, name, rowids.get(name))
+  }
+  for (const name of merges ? named(db, VIRTUAL) : []) {
+    tables[name] = digestOfTable(db, name, 'rowid')
+  }
   const problems = [...integrityProblems(db), ...foreignKeyProblems(db)].slice(0, PROBLEMS_MAX)
   return { index: appliedIn(db), tables, problems }
 }
 
 /** The entry that the content is at, as the connection sees it; 0 if it belongs to no cluster. */
 export function appliedIn(db: DatabaseSync): Verified['index'] {
-  const there = "select 1 from sqlite_schema where name = '_quorate_state'"
-  if (db.prepare(there).get() === undefined) return toLogIndex(0)
+  if (!isThere(db, '_quorate_state')) return toLogIndex(0)
   const row = db.prepare("select value from _quorate_state where key = 'applied'").get()
   return toLogIndex(Number(row?.['value'] ?? 0))
 }
 
+const SHADOW = "select name from pragma_table_list where schema = 'main' and type = 'shadow'"
+/** Those that have content of their own. */
+const VIRTUAL = `select v.name from pragma_table_list v where v.schema = 'main' and v.type = 'virtual'
+  and exists (select 1 from pragma_table_list s where s.schema = 'main' and s.type = 'shadow'
+    and lower(substr(s.name, 1, length(v.name) + 1)) = lower(v.name) || '_')
+  order by v.name`
+
+function named(db: DatabaseSync, sql: string): readonly string[] {
+  const rows = db.prepare(sql).all()
+  return rows.map(({ name }) => String(name))
+}
+
+function isThere(db: DatabaseSync, table: string): boolean {
+  return db.prepare('select 1 from sqlite_schema where name = ?').get(table) !== undefined
+}
+
 /** Names of the tables that hold content, sorted. */
 function tableNames(db: DatabaseSync): readonly string[] {
-  const sql = `select name from sqlite_schema
+  return named(
+    db,
+    `select name from sqlite_schema
     where type = 'table' and rootpage > 0 and name not like '\\_quorate\\_%' escape '\\'
       and (name not like 'sqlite\\_%' escape '\\' or name = 'sqlite_sequence')
-    order by name`
-  return db
-    .prepare(sql)
-    .all()
-    .map((row) => String(row['name']))
+    order by name`,
+  )
 }
 
 /** @param rowid the name of the table's rowid, if it has one of its own */

@@ -8,9 +8,10 @@
 import { constants, type DatabaseSync } from 'node:sqlite'
 import { QuorateError } from '../base/errors.ts'
 import { identifier, keyword, statementTokens, type Token } from '../model/sql-tokens.ts'
+import { writtenTable } from './origins/additive.ts'
 import { isKnownPragma, type PragmaPlan, planPragma } from './pragmas.ts'
 import { isReserved, isSupportedModule, type SchemaFacts } from './schema-guard.ts'
-import { type Action, type Prepared, StatementCache } from './statement.ts'
+import { type Action, type Prepared, type Rewrite, StatementCache } from './statement.ts'
 
 export type StatementKind =
   /** Certainly leaves the database as it is. */
@@ -47,6 +48,10 @@ interface Scan {
   readonly fails: boolean
   /** It may ask for changes(). */
   readonly counts: boolean
+  /** It may delete rows without firing triggers (OR REPLACE). */
+  readonly replaces: boolean
+  /** The table that it names as the one to be written, in lower case; '' if that can't be told. */
+  readonly target: string
 }
 
 /** A statement of a program: what the text says, and how it runs once it has been prepared. */
@@ -72,6 +77,8 @@ const ROWS: ReadonlySet<string> = new Set([
   ...['SELECT', 'VALUES', 'WITH', 'INSERT', 'UPDATE', 'DELETE', 'REPLACE'],
 ])
 const REMEDY_FILES = 'Use one database file per cluster'
+export const REMEDY_VIRTUAL =
+  'With several leaders triggers on an ordinary table fill it, or a statement without arguments that begins with INSERT, REPLACE, UPDATE or DELETE.'
 
 function refused(sentence: string): QuorateError {
   return new QuorateError('SQL_REFUSED', sentence)
@@ -93,6 +100,8 @@ function scan(sql: string): Scan {
     alone: false,
     fails: false,
     counts: false,
+    replaces: false,
+    target: '',
   }
   const control = CONTROL[word]
   if (control !== undefined) return scanControl(control, tokens, base)
@@ -117,6 +126,8 @@ function scan(sql: string): Scan {
     alone: words.has('ROLLBACK'),
     fails: words.has('FAIL'),
     counts: words.has('CHANGES'),
+    replaces: words.has('REPLACE'),
+    target: writtenTable(tokens),
   }
 }
 
@@ -221,6 +232,8 @@ interface Watching {
   watchFor(prepared: Prepared): void
   /** Runs a statement that may copy rows into a table as they are. */
   copying<T>(table: string, run: () => T): T
+  /** What is prepared instead of a statement; null: itself. */
+  readonly rewrite: Rewrite
 }
 
 /** It may change rows. */
@@ -241,11 +254,18 @@ export class Statements {
   #older = new Map<string, Classified>()
   /** Set while a client's statement is being prepared: only then is anything denied. */
   #judging: { readonly ddl: boolean; objection: string | null } | null = null
+  /** Actions of any statement while SQLite compiles it, also when it does so again by itself. */
+  judged = 0
 
   constructor(db: DatabaseSync, facts: () => SchemaFacts, watching: Watching) {
     this.#facts = facts
     this.watching = watching
-    this.cache = new StatementCache(db, (action) => this.#judge(action), GENERATION)
+    this.cache = new StatementCache(
+      db,
+      (action) => this.#judge(action),
+      GENERATION,
+      watching.rewrite,
+    )
   }
 
   /** Throws SQL_NO_STATEMENT, SQL_MANY_STATEMENTS, SQL_REFUSED. */
@@ -287,6 +307,7 @@ export class Statements {
   }
 
   #judge(action: Action): boolean {
+    this.judged += 1
     if (this.#judging === null) return true
     const why = objection(action, this.#judging.ddl)
     if (why === null) return true
@@ -309,13 +330,17 @@ class OneStatement implements Classified {
   readonly alone: boolean
   readonly fails: boolean
   readonly counts: boolean
+  readonly replaces: boolean
+  readonly target: string
   readonly #all: Statements
   #prepared: Prepared | null = null
   #own: boolean | null = null
   #writesSequence: boolean | null = null
 
   constructor(found: Scan, all: Statements) {
-    this.kind = found.kind
+    // What is in a virtual table is made by each replica, so it changes like the schema.
+    const derived = all.facts.merging?.virtual.has(found.target) === true
+    this.kind = derived ? 'ddl' : found.kind
     this.keyword = found.keyword
     this.name = found.name
     this.pragma = found.pragma
@@ -323,12 +348,25 @@ class OneStatement implements Classified {
     this.alone = found.alone
     this.fails = found.fails || (found.kind === 'rows' && all.facts.fails)
     this.counts = found.counts
+    this.replaces = found.replaces
+    this.target = found.target
     this.#all = all
   }
 
   prepare(): Prepared {
-    this.#prepared ??= this.#all.prepare(this)
-    return this.#prepared
+    if (this.#prepared !== null) return this.#prepared
+    const prepared = this.#all.prepare(this)
+    if (this.kind === 'rows') this.#refuseDerived(prepared)
+    this.#prepared = prepared
+    return prepared
+  }
+
+  #refuseDerived({ actions }: Prepared): void {
+    const { merging } = this.#all.facts
+    if (merging === null || merging.virtual.size === 0) return
+    const own = actions.filter(({ code, within }) => WRITES.has(code) && within === null)
+    const name = own.find(({ first }) => merging.virtual.has((first ?? '').toLowerCase()))?.first
+    if (name !== undefined) throw refused(`Table ${name} is virtual. ${REMEDY_VIRTUAL}`)
   }
 
   needsOwnTransaction(): boolean {

@@ -1,13 +1,28 @@
 /** The commands about the log and the file as such: those that run no client's SQL. */
 import { assert } from '../base/assert.ts'
-import { type LogIndex, toLogIndex } from '../base/brand.ts'
+import { type LogIndex, next, toLogIndex } from '../base/brand.ts'
 import { QuorateError } from '../base/errors.ts'
+import { LIMITS } from '../base/limits.ts'
+import type { Origin } from '../core/order/clock/stamp.ts'
 import type { Entry } from '../model/entry.ts'
-import { checkEntry } from '../model/entry-codec.ts'
+import { checkEntry, sealEntry } from '../model/entry-codec.ts'
+import { decodeOriginOperations, encodeMergeOperations } from '../model/origin-codec.ts'
+import type { OriginEntry } from '../model/origin-entry.ts'
+import type { Applier } from './apply.ts'
 import type { Connections } from './connections.ts'
 import type { Log } from './log.ts'
+import type { Origins } from './origins/origins.ts'
 import { checkAdoptable } from './schema-guard.ts'
+import { takeBackAbove } from './truncate.ts'
 import type { StoreCommand } from './types.ts'
+
+/** What belongs to one opening of the file. */
+export interface Opened {
+  readonly connections: Connections
+  readonly log: Log
+  readonly applier: Applier
+  readonly origins: Origins
+}
 
 type Found = Extract<StoreCommand, { kind: 'found' }>
 
@@ -16,7 +31,7 @@ type Found = Extract<StoreCommand, { kind: 'found' }>
  *
  * Throws LOG_CORRUPT if one does not match its checksum; nothing was logged.
  */
-export function append(connections: Connections, log: Log, entries: readonly Entry[]): void {
+export function append({ connections, log, origins }: Opened, entries: readonly Entry[]): void {
   const { applier } = connections
   let { term, index } = log.last
   for (const entry of entries) {
@@ -31,6 +46,7 @@ export function append(connections: Connections, log: Log, entries: readonly Ent
     for (const entry of entries) log.write(applier, entry)
   })
   log.notedEntries(entries)
+  origins.forgetLast()
 }
 
 /**
@@ -51,31 +67,102 @@ export function read(log: Log, from: LogIndex, to: LogIndex, bytesMax: number): 
   return entries
 }
 
+/**
+ * Leader: logs what came of other origins, which is applied when it is committed.
+ *
+ * Throws LOG_CORRUPT if an entry is not as its origin made it, TOO_LARGE; nothing was logged.
+ */
+export function logMerge(
+  { connections, log }: Opened,
+  { term, at, operations }: Extract<StoreCommand, { kind: 'merge' }>,
+): Entry {
+  for (const operation of operations) {
+    // Once it is logged, all replicas must apply it.
+    if (operation.kind === 'take') checkOriginEntry(operation.entry)
+  }
+  const body = encodeMergeOperations(operations)
+  if (body.length > LIMITS.entryBytesMax) {
+    throw new QuorateError('TOO_LARGE', `Entries of ${body.length} bytes can't be logged as one.`)
+  }
+  const entry = sealEntry({ index: next(log.last.index), term, kind: 'merge', at, body })
+  const { applier } = connections
+  connections.transaction(applier, () => log.write(applier, entry))
+  log.notedEntries([entry])
+  return entry
+}
+
+function checkOriginEntry({ origin, sequence, body }: OriginEntry): void {
+  try {
+    decodeOriginOperations(body)
+  } catch (cause) {
+    const detail = `Entry ${sequence} of ${origin} can't be read.`
+    throw new QuorateError('LOG_CORRUPT', detail, {}, { cause })
+  }
+}
+
 /** Drops entries through `to`. */
-export function compact(connections: Connections, log: Log, to: LogIndex): void {
+export function compact({ log, origins }: Opened, to: LogIndex): void {
   assert(to <= log.applied, () => `compaction to ${to} with ${log.applied} applied`)
   if (to <= log.base.index) return
-  connections.transaction(connections.applier, () => log.deleteThrough(to))
+  origins.transaction(() => {
+    origins.cutThrough(to)
+    log.deleteThrough(to)
+  })
   log.load()
 }
 
 /**
  * Makes the file part of a cluster. Throws NOT_ADOPTABLE with every reason, WRONG_CLUSTER if the
- * file belongs to one already.
+ * file belongs to one already, or is no snapshot from which a group of several can begin.
  */
-export function found(connections: Connections, log: Log, command: Found): void {
-  const { identity, base, members } = command
+export function found(opened: Opened, command: Found): void {
+  const { connections, log, origins } = opened
+  const { identity, base, members, origin } = command
+  const cluster = origin?.cluster ?? null
+  if (origin !== undefined && cluster === null) {
+    foundGroup(opened, command, origin.self)
+    return
+  }
   if (log.identity !== null) {
-    const { cluster, node } = log.identity
-    throw new QuorateError('WRONG_CLUSTER', `The file belongs to node ${node} of ${cluster}.`)
+    const { cluster: its, node } = log.identity
+    throw new QuorateError('WRONG_CLUSTER', `The file belongs to node ${node} of ${its}.`)
   }
   const { applier, path } = connections
-  const problems = base.index === 0 ? contentOf(connections) : checkAdoptable(applier)
+  const problems =
+    base.index === 0 ? contentOf(connections) : checkAdoptable(applier, cluster !== null)
   if (problems.length > 0) {
     throw new QuorateError('NOT_ADOPTABLE', `${path} can't be replicated: ${problems.join(' ')}`)
   }
-  connections.transaction(applier, () => log.create(identity, base, members))
+  origins.transaction(() => {
+    log.create(identity, base, members)
+    if (origin !== undefined && cluster !== null) origins.create(origin.self, cluster)
+  })
   log.load()
+}
+
+/**
+ * A new group begins with the rows of another one: a log of its own over the same content. What the
+ * other's leader was ahead of its majority is taken back first; it comes the way of all entries.
+ */
+function foundGroup(opened: Opened, { identity, base, members }: Found, self: Origin): void {
+  const { connections, log, applier, origins } = opened
+  const { state } = origins
+  if (log.identity?.cluster !== identity.cluster || state === null) {
+    const detail = `${connections.path} is no snapshot of a node of cluster ${identity.cluster} with several groups.`
+    throw new QuorateError('WRONG_CLUSTER', detail)
+  }
+  const standing = state.cluster.origins.find(({ origin }) => origin === self)?.standing
+  if (standing?.kind !== 'writes') {
+    const detail = `The snapshot in ${connections.path} does not know ${self} as a group that writes.`
+    throw new QuorateError('WRONG_CLUSTER', detail)
+  }
+  takeBackAbove(connections, log, applier, origins, surelyCommitted(log))
+  origins.transaction(() => {
+    origins.restart(self, base.index)
+    log.restart(identity, base, members)
+  })
+  log.load()
+  origins.load()
 }
 
 /** A joiner's file must be empty: what it holds would be lost to the snapshot. */
@@ -89,13 +176,21 @@ function contentOf({ applier }: Connections): readonly string[] {
  * what is surely committed of it. A leader's database may be ahead of that; the entries that can
  * take it back stay.
  */
-export function adoptSnapshot(connections: Connections, log: Log, node: string): void {
-  const { identity, applied } = log
-  const committed = Math.min(applied, log.state.log.commit)
+export function adoptSnapshot({ log, origins }: Opened, node: string): void {
+  const { identity } = log
+  const committed = surelyCommitted(log)
   if (identity === null) throw new QuorateError('LOG_CORRUPT', 'The snapshot holds no replica.')
-  connections.transaction(connections.applier, () => {
-    if (committed > log.base.index) log.deleteThrough(toLogIndex(committed))
+  origins.transaction(() => {
+    if (committed > log.base.index) {
+      origins.cutThrough(committed)
+      log.deleteThrough(committed)
+    }
     log.setIdentity({ cluster: identity.cluster, node })
   })
   log.load()
+}
+
+/** Through where applied entries are known to be committed. */
+function surelyCommitted({ base, applied, state: { commit } }: Log): LogIndex {
+  return toLogIndex(Math.max(base.index, Math.min(applied, commit)))
 }

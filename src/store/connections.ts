@@ -7,6 +7,9 @@
  */
 import { DatabaseSync, type Session, type StatementSync } from 'node:sqlite'
 import { QuorateError } from '../base/errors.ts'
+import { registerQuorateId, type UuidInputs, UuidSource } from './ids/uuid.ts'
+import type { MergeParts } from './merge/parts.ts'
+import type { MergeFunctions } from './merge/rule-book.ts'
 
 /** How internal statements read: plain numbers, rows as arrays. */
 const INTERNAL = { readBigInts: false, returnArrays: true } as const
@@ -23,6 +26,12 @@ const CACHE = 'pragma cache_size = -16384'
 export interface OpenOptions {
   /** How long a connection waits for another process's lock, in milliseconds. */
   readonly busyTimeoutMs?: number
+  /** With several origins: the application's merge functions, by name. */
+  readonly functions?: MergeFunctions
+  /** For tests that plant faults. */
+  readonly mergeParts?: MergeParts
+  /** What quorate_id() makes its ids of; the system's clock and chance if not given. */
+  readonly uuids?: UuidInputs
 }
 
 /** One internal statement, prepared when it is first used, because its table may come later. */
@@ -127,6 +136,9 @@ export class Connections {
       this.writer.db.close()
       throw error
     }
+    const uuids = new UuidSource(options.uuids)
+    registerQuorateId(this.writer.db, uuids)
+    registerQuorateId(this.applier.db, uuids)
     this.#watcher = this.writer.db.createSession({ table: '_quorate_none' })
     for (const connection of [this.writer, this.applier]) {
       this.#seen.set(connection, { version: connection.dataVersion(), othersWrote: false })

@@ -50,8 +50,8 @@ export class Ddl {
   run(statement: Classified): DdlOutcome {
     this.#effect = false
     // To SQLite our triggers are part of their table; they come back when they are needed.
-    if (statement.keyword === 'ALTER') this.#schema.rows.clear()
-    else if (statement.name !== '') this.#schema.rows.clear(statement.name)
+    if (statement.keyword === 'ALTER') this.#schema.unwatch()
+    else if (statement.name !== '') this.#schema.unwatch(statement.name)
     const { actions } = statement.prepare()
     const { sql } = statement
     const deletedParents = this.#dropsParent(statement.name)
@@ -99,8 +99,7 @@ export class Ddl {
       } finally {
         this.#schema.forget()
       }
-      // ANALYZE may change statistics only.
-      const effect = writer.schemaVersion() !== before || firstKeyword(sql) === 'ANALYZE'
+      const effect = writer.schemaVersion() !== before || !VERSIONED.has(firstKeyword(sql))
       this.#effect ||= effect
       if (!effect) return null
       return typeof replicas === 'string' ? replicas : replicas()
@@ -208,6 +207,8 @@ const MISSING_PARENTS = `select parent, group_concat(name, char(10)),
       select 1 from main.sqlite_schema s where s.type = 'table' and lower(s.name) = lower(f."table"))
     order by f.id, f.seq)
   group by id, parent, named`
+/** What counts up the version of the schema if it has an effect; ANALYZE may change statistics only. */
+const VERSIONED: ReadonlySet<string> = new Set(['CREATE', 'DROP', 'ALTER', 'REINDEX'])
 const STATISTICS = "select 1 from main.sqlite_schema where name = 'sqlite_stat1'"
 const FORGET_OURS = "delete from main.sqlite_stat1 where tbl like '\\_quorate\\_%' escape '\\'"
 

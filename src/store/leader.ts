@@ -6,27 +6,26 @@
  * SQLite transactions of its own.
  */
 import { AssertionError, assert, present } from '../base/assert.ts'
-import { next, type Term } from '../base/brand.ts'
-import { LIMITS } from '../base/limits.ts'
+import type { Term } from '../base/brand.ts'
 import type { Entry, EntryKind, Operation, WriteRecord } from '../model/entry.ts'
-import { encodeBatch, sealEntry } from '../model/entry-codec.ts'
+import type { OriginEntry, OriginOperation } from '../model/origin-entry.ts'
 import type { Program, ProgramResult } from '../model/program.ts'
-import { firstKeyword } from '../model/sql-tokens.ts'
 import { Capture } from './capture.ts'
 import type { Connections } from './connections.ts'
+import { LeaderLog, type Round } from './leader-log.ts'
 import type { Log } from './log.ts'
+import type { Origins } from './origins/origins.ts'
+import { OwnCapture } from './origins/own-capture.ts'
+import { ProgramModes, type Wanted } from './program-mode.ts'
 import { runRows } from './run-rows.ts'
 import { ProgramRun, TransactionState, toStepError } from './runner.ts'
 import { Schema } from './schema.ts'
-import { BatchLost, BatchScope, OwnScope } from './scope.ts'
+import { BatchLost, BatchScope, type Outlet, OwnScope } from './scope.ts'
 import { Settings } from './settings.ts'
 import { mayLeaveRows } from './statement.ts'
 import type { Paused, ProgramOutcome, StoreReply } from './types.ts'
 
 type Executed = Extract<StoreReply, { kind: 'executed' }>
-
-/** How a program has to run: with others, by itself, or by itself as the last. */
-type Mode = 'batch' | 'own' | 'schema'
 
 /** What came of one program in a batch. */
 interface Ran {
@@ -42,28 +41,32 @@ interface Stream {
   readonly state: TransactionState
 }
 
-const DDL: ReadonlySet<string> = new Set(['CREATE', 'DROP', 'ALTER', 'ANALYZE', 'REINDEX'])
-
 export class Leader {
   readonly #connections: Connections
   readonly #log: Log
+  readonly #entries: LeaderLog
   readonly #schema: Schema
+  readonly #modes: ProgramModes
   readonly #capture: Capture
+  readonly #own: OwnCapture
   readonly #batch: BatchScope
   /** The stream whose transaction is open: the writer is its alone. */
   #open: Stream | null = null
   readonly #settings: Settings
-  #term: Term
-  #at = 0
-
-  constructor(connections: Connections, log: Log) {
+  constructor(connections: Connections, log: Log, origins: Origins) {
     this.#connections = connections
     this.#log = log
-    this.#schema = new Schema(connections.writer)
+    this.#entries = new LeaderLog(connections, log, origins)
+    this.#schema = new Schema(
+      connections.writer,
+      () => origins.state !== null,
+      () => (origins.state === null ? null : origins.slot),
+    )
+    this.#modes = new ProgramModes(connections.writer, this.#schema)
     this.#capture = new Capture(connections, this.#schema)
-    this.#batch = new BatchScope(connections, this.#capture)
+    this.#own = new OwnCapture(connections.writer, this.#schema)
+    this.#batch = new BatchScope(connections, this.#capture, this.#own)
     this.#settings = new Settings(connections.writer)
-    this.#term = log.last.term
   }
 
   /** The stream that has a transaction open, or null. */
@@ -72,8 +75,8 @@ export class Leader {
   }
 
   /** Runs programs in order until one changes the schema. See StoreCommand. */
-  execute(term: Term, at: number, programs: readonly Program[], resume?: Paused): Executed {
-    this.#prepare(term, at)
+  execute(round: Round, programs: readonly Program[], resume?: Paused): Executed {
+    this.#prepare(round)
     if (resume !== undefined) return this.#resumed(programs, resume)
     const entries: Entry[] = []
     const outcomes: ProgramOutcome[] = []
@@ -85,13 +88,16 @@ export class Leader {
       this.abandon()
     }
     const notRun = programs.length - outcomes.length
-    return { kind: 'executed', entries, outcomes, notRun, open: false }
+    const wants = this.#wants(programs[outcomes.length])
+    return { kind: 'executed', entries, outcomes, notRun, open: false, ...wants }
   }
 
   #resumed(programs: readonly Program[], resume: Paused): Executed {
     assert(programs.length === 1, () => `${programs.length} programs go on at once`)
     const scope = this.#ownScope(false)
     const program = present(programs[0], () => 'a program that goes on')
+    const wants = this.#wants(program, resume.at)
+    if (wants !== null) return notRun(wants, false)
     const outcome = this.#runInScope(scope, new TransactionState(), program, resume)
     this.#resetSettings()
     const { entries } = scope
@@ -101,12 +107,10 @@ export class Leader {
   #runAll(programs: readonly Program[], entries: Entry[], outcomes: ProgramOutcome[]): void {
     let from = 0
     while (from < programs.length) {
-      const mode = this.#modeOf(programs[from] as Program)
-      if (mode === 'schema' && from > 0) return
+      const mode = this.#modes.of(programs[from] as Program)
+      if (mode === 'schema' && (from > 0 || this.#wants(programs[from]) !== null)) return
       let to = from + 1
-      if (mode === 'batch') {
-        while (to < programs.length && this.#modeOf(programs[to] as Program) === 'batch') to += 1
-      }
+      if (mode === 'batch') to = this.#modes.endOfBatch(programs, from)
       const run = programs.slice(from, to)
       if (mode === 'batch') this.#runBatch(run, entries, outcomes)
       else this.#runOwn(run, entries, outcomes)
@@ -115,13 +119,20 @@ export class Leader {
     }
   }
 
+  /** What a program wants to do to the schema beyond what is allowed now; null: nothing. */
+  #wants(program: Program | undefined, from = 0): Wanted | null {
+    const allowed = this.#entries.originating?.schema ?? 'any'
+    return this.#modes.wants(program, allowed, from)
+  }
+
   /** Runs one round of a stream. See StoreCommand. */
-  streamRun(term: Term, at: number, name: string, program: Program, resume?: Paused): Executed {
+  streamRun(round: Round, name: string, program: Program, resume?: Paused): Executed {
     const open = this.#open
-    if (open === null) this.#prepare(term, at)
+    if (open === null) this.#prepare(round)
     assert(open === null || open.name === name, () => `stream ${name} while ${open?.name} is open`)
-    this.#term = term
-    this.#at = at
+    this.#entries.begin(round)
+    const wants = this.#wants(program, resume?.at)
+    if (wants !== null) return notRun(wants, open !== null)
     const stream = open ?? { name, scope: this.#ownScope(true), state: new TransactionState() }
     // On the way out of an error the transaction is gone, and with it the stream's claim.
     this.#open = null
@@ -140,20 +151,22 @@ export class Leader {
     this.#resetSettings()
   }
 
+  /** Logs an entry of our own that is no client's. See StoreCommand. */
+  originate(
+    term: Term,
+    at: number,
+    answer: OriginEntry['answer'],
+    operations: readonly OriginOperation[],
+  ): Executed {
+    this.#assertNoStream()
+    const entry = this.#entries.originate(term, at, answer, operations)
+    return { kind: 'executed', entries: [entry], outcomes: [], notRun: 0, open: false }
+  }
+
   /** Logs an entry without SQL effect. It counts as applied if everything before it is. */
   propose(term: Term, at: number, kind: EntryKind, body: Uint8Array): Entry {
-    const log = this.#log
-    const { applier } = this.#connections
     this.#assertNoStream()
-    const entry = sealEntry({ index: next(log.last.index), term, kind, at, body })
-    const applies = log.applied === log.last.index
-    this.#connections.transaction(applier, () => {
-      log.write(applier, entry)
-      if (applies) log.saveApplied(applier, entry.index)
-    })
-    log.notedEntries([entry])
-    if (applies) log.notedApplied(entry.index)
-    return entry
+    return this.#entries.propose(term, at, kind, body)
   }
 
   /** The applier is about to run DDL. */
@@ -165,6 +178,7 @@ export class Leader {
   abandon(): void {
     this.#open = null
     this.#capture.end()
+    this.#own.end()
     this.#connections.writer.rollback()
     this.#resetSettings()
     this.#schema.forget()
@@ -174,31 +188,12 @@ export class Leader {
     assert(this.#open === null, () => `the writer belongs to stream ${this.#open?.name}`)
   }
 
-  #prepare(term: Term, at: number): void {
+  #prepare(round: Round): void {
     const { applied, last } = this.#log
     this.#assertNoStream()
     assert(applied === last.index, () => `execution at ${last.index} with ${applied} applied`)
-    assert(term >= last.term, () => `execution in term ${term} after ${last.term}`)
-    this.#term = term
-    this.#at = at
+    this.#entries.begin(round)
     this.#schema.refresh()
-  }
-
-  /** Only the text is sure before the program runs: what follows DDL can't be prepared. */
-  #modeOf(program: Program): Mode {
-    let mode: Mode = 'batch'
-    const { statements } = this.#schema
-    for (const { statement } of program.steps) {
-      try {
-        const found = statements.get(statement.sql)
-        if (found.kind === 'ddl') return 'schema'
-        if (mode === 'batch' && found.needsOwnTransaction()) mode = 'own'
-      } catch {
-        // A wrong statement gets its error when its turn comes.
-        if (DDL.has(firstKeyword(statement.sql))) return 'schema'
-      }
-    }
-    return mode
   }
 
   // Programs that share a transaction
@@ -223,24 +218,46 @@ export class Leader {
     this.#connections.begin(writer)
     try {
       this.#capture.start(false)
+      if (this.#merges) this.#own.start()
       const ran = programs.map((program) => this.#runShared(program))
-      const operations = this.#capture.peekData()
+      const operations = [...this.#ownChanges(), ...this.#capture.peekData()]
       this.#capture.end()
       if (operations.length === 0) return { entry: null, ran }
       const transactions = ran.reduce((sum, { written }) => sum + written, 0)
-      const entry = this.#logData(operations, transactions, recordsOf(programs, ran))
+      const writes = recordsOf(programs, ran)
+      const entry = this.#entries.data({ transactions, writes, operations })
       this.#connections.commit(writer)
-      this.#noted(entry)
+      this.#entries.committed(entry)
       return { entry, ran }
     } finally {
       this.#capture.end()
+      this.#own.end()
       writer.rollback()
     }
+  }
+
+  /** With several origins: what each transaction changed. Throws BatchLost. */
+  #ownChanges(): Operation[] {
+    if (!this.#merges) return []
+    const changes = this.#own.finish()
+    if (changes === null) throw new BatchLost('rows of the batch belong to no transaction')
+    return changes.map((bytes) => ({ kind: 'changeset', bytes }))
+  }
+
+  /** There are several origins. */
+  get #merges(): boolean {
+    return this.#entries.originating !== null
   }
 
   #runShared(program: Program): Ran {
     const quick = this.#runQuick(program)
     if (quick !== null) return quick
+    const runs = () => this.#runSteps(program)
+    const shares = this.#merges && this.#modes.shareSession(program)
+    return shares ? this.#own.sharedProgram(runs) : runs()
+  }
+
+  #runSteps(program: Program): Ran {
     const { writer } = this.#connections
     const state = new TransactionState()
     const run = new ProgramRun(writer, this.#schema.statements, this.#batch, state, program)
@@ -263,7 +280,9 @@ export class Leader {
       const found = statements.get(step.statement.sql)
       if (found.kind !== 'rows' || found.fails) return null
       written = found.prepare().changes === null ? 0 : 1
-      const ok = runRows(writer, statements, step.statement, found)
+      const runs = () => runRows(writer, statements, step.statement, found)
+      const records = written > 0 && this.#merges
+      const ok = records ? this.#own.statement(this.#modes.sharesSession(found), runs) : runs()
       return { result: { steps: [{ ok }], autocommit: true }, written }
     } catch (error) {
       if (!writer.db.isTransaction) this.#batch.lost()
@@ -317,64 +336,25 @@ export class Leader {
       capture: this.#capture,
       settings: this.#settings,
     }
-    return new OwnScope(
-      writing,
-      {
-        data: (operations, write) => this.#logData(operations, 1, write === null ? [] : [write]),
-        committed: (entry) => this.#noted(entry),
-        schema: (operations, transactions, write) =>
-          this.#logSchema(operations, transactions, write === null ? [] : [write]),
-      },
-      interactive,
-    )
+    const writesOf = (write: WriteRecord | null) => (write === null ? [] : [write])
+    const outlet: Outlet = {
+      data: (operations, write) =>
+        this.#entries.data({ transactions: 1, writes: writesOf(write), operations }),
+      committed: (entry) => this.#entries.committed(entry),
+      schema: (operations, transactions, write) =>
+        this.#entries.schema({ transactions, writes: writesOf(write), operations }),
+    }
+    return new OwnScope(writing, outlet, interactive)
   }
 
   #resetSettings(): void {
     if (this.#settings.reset()) this.#schema.statements.clear()
   }
+}
 
-  // Entries
-
-  #logData(
-    operations: readonly Operation[],
-    transactions: number,
-    writes: readonly WriteRecord[],
-  ): Entry {
-    const { writer } = this.#connections
-    const entry = this.#entry('data', operations, transactions, writes)
-    this.#log.write(writer, entry)
-    this.#log.saveApplied(writer, entry.index)
-    return entry
-  }
-
-  #noted(entry: Entry): void {
-    this.#log.notedEntries([entry])
-    this.#log.notedApplied(entry.index)
-  }
-
-  #logSchema(
-    operations: readonly Operation[],
-    transactions: number,
-    writes: readonly WriteRecord[],
-  ): Entry {
-    const { writer } = this.#connections
-    const entry = this.#entry('schema', operations, transactions, writes)
-    this.#connections.transaction(writer, () => this.#log.write(writer, entry))
-    this.#log.notedEntries([entry])
-    return entry
-  }
-
-  #entry(
-    kind: 'data' | 'schema',
-    operations: readonly Operation[],
-    transactions: number,
-    writes: readonly WriteRecord[],
-  ): Entry {
-    const body = encodeBatch({ transactions, writes, operations })
-    if (body.length > LIMITS.entryBytesMax) throw new BatchLost(`an entry of ${body.length} bytes`)
-    const index = next(this.#log.last.index)
-    return sealEntry({ index, term: this.#term, kind, at: this.#at, body })
-  }
+/** The reply if a program may not begin. */
+function notRun(wants: Wanted, open: boolean): Executed {
+  return { kind: 'executed', entries: [], outcomes: [], notRun: 1, open, ...wants }
 }
 
 /** The numbered writes among the programs that had an effect. */

@@ -14,7 +14,7 @@ import { ENTRY_KINDS, type Entry, type EntryId, type EntryKind } from '../model/
 import { checkEntry, decodeMembers, encodeMembers } from '../model/entry-codec.ts'
 import type { Members } from '../model/members.ts'
 import type { Connection, Internal } from './connections.ts'
-import type { FileIdentity, StoreState } from './types.ts'
+import type { FileIdentity } from './types.ts'
 
 const TABLES = `
   create table _quorate_log (
@@ -84,8 +84,8 @@ export class Log {
     this.load()
   }
 
-  get state(): StoreState {
-    return { identity: this.#identity, log: this.#state }
+  get state(): LogState {
+    return this.#state
   }
 
   get last(): EntryId {
@@ -131,6 +131,15 @@ export class Log {
   /** Creates the tables in a transaction of the applier's that is open. */
   create(identity: FileIdentity, base: EntryId, members: Members): void {
     this.#applier.db.exec(TABLES)
+    this.#setBase(base, members)
+    this.setIdentity(identity)
+    this.saveApplied(this.#applier, base.index)
+    this.saveCommit(base.index)
+  }
+
+  /** Forgets all entries: a log of somebody else's begins with the same rows. */
+  restart(identity: FileIdentity, base: EntryId, members: Members): void {
+    this.#deleteThrough.run(this.last.index)
     this.#setBase(base, members)
     this.setIdentity(identity)
     this.saveApplied(this.#applier, base.index)

@@ -6,8 +6,9 @@
  * longer as the lost transaction found it makes its whole entry fail, with nothing changed.
  */
 import type { RowChange } from '../model/changeset.ts'
-import type { Entry, Operation } from '../model/entry.ts'
+import type { Batch, Entry, Operation } from '../model/entry.ts'
 import { decodeBatch } from '../model/entry-codec.ts'
+import { decodeOriginOperations } from '../model/origin-codec.ts'
 import type { Program, Statement, Value } from '../model/program.ts'
 import { rowChanges } from '../model/row-changes.ts'
 import { openLive } from './live-file.ts'
@@ -80,7 +81,7 @@ export function* replayPrograms(
   for (const entry of lost.entries) {
     if (!hasContent(entry)) continue
     const skipped = new Set<string>()
-    const statements = decodeBatch(entry.body).operations.flatMap((operation) =>
+    const statements = contentOf(entry).operations.flatMap((operation) =>
       replayOperation(operation, columnsOf, skipped),
     )
     if (statements.length === 0 && skipped.size === 0) continue
@@ -127,9 +128,28 @@ function hasContent(entry: Entry): boolean {
   return entry.kind === 'data' || entry.kind === 'schema'
 }
 
+/** With several origins, what matters is in the part that the others would have got. */
+function contentOf({ body }: Entry): Pick<Batch, 'transactions' | 'operations'> {
+  const { transactions, operations, own } = decodeBatch(body)
+  if (own === undefined) return { transactions, operations }
+  const parts = decodeOriginOperations(own.body).flatMap((operation): Operation[] => {
+    switch (operation.kind) {
+      case 'transaction':
+        return [{ kind: 'changeset', bytes: operation.changes }]
+      case 'ddl':
+        return [operation]
+      case 'pragma':
+        return [{ kind: 'pragma', name: operation.name, before: 0, after: operation.value }]
+      default:
+        return []
+    }
+  })
+  return { transactions, operations: [...parts, ...operations] }
+}
+
 function describe(entry: Entry, columnsOf: ColumnsOf): LostEntry {
-  const { index, term, at, body } = entry
-  const { transactions, operations } = decodeBatch(body)
+  const { index, term, at } = entry
+  const { transactions, operations } = contentOf(entry)
   const rows: LostRow[] = []
   const statements: string[] = []
   for (const operation of operations) {

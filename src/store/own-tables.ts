@@ -2,15 +2,16 @@
  * Keeps Quorate's own tables out of what a client sees of the schema. Tools compare the list of
  * tables with the one they expect, and would drop what is too much. Their queries read
  * sqlite_schema or pragma_table_list; in the text of a query these names are replaced by TEMP views
- * of the same columns without our tables.
+ * of the same columns without our tables. quorate_conflicts is for people and can be read by its
+ * name; it is not listed all the same.
  */
 import type { DatabaseSync } from 'node:sqlite'
 import { identifier, keyword, type Token } from '../model/sql-tokens.ts'
 
 const VIEWS = `create temp view if not exists _quorate_schema as select * from main.sqlite_schema
-    where tbl_name not like '\\_quorate\\_%' escape '\\';
+    where tbl_name not like '\\_quorate\\_%' escape '\\' and tbl_name <> 'quorate_conflicts';
   create temp view if not exists _quorate_table_list as select * from pragma_table_list
-    where name not like '\\_quorate\\_%' escape '\\'`
+    where name not like '\\_quorate\\_%' escape '\\' and name <> 'quorate_conflicts'`
 
 /** To be called once for a connection whose statements go through `withoutOurTables`. */
 export function makeOwnTableViews(db: DatabaseSync): void {

@@ -11,6 +11,7 @@ import { syncDirectory } from './durable-file.ts'
 import { lockFolder } from './file-lock.ts'
 import { lostFolder } from './lost-file.ts'
 import { quote } from './quote.ts'
+import { isReserved } from './schema-guard.ts'
 import { resumeInstall } from './snapshot-install.ts'
 import type { FileIdentity } from './types.ts'
 
@@ -25,12 +26,9 @@ export function makePlain(path: string): number {
   try {
     // In WAL mode, too, this fails while anybody else has the file open; nothing is done then.
     db.exec('pragma locking_mode = exclusive')
-    const ours =
-      "select name from sqlite_schema where type = 'table' and name like '\\_quorate\\_%' escape '\\'"
-    const drops = db
-      .prepare(ours)
-      .all()
-      .map(({ name }) => `drop table ${quote(String(name))};`)
+    const tables = db.prepare("select name from sqlite_schema where type = 'table'").all()
+    const ours = tables.map(({ name }) => String(name)).filter(isReserved)
+    const drops = ours.map((name) => `drop table ${quote(name)};`)
     db.exec(`begin exclusive; ${drops.join(' ')} commit`)
     const mode = db.prepare('pragma journal_mode = delete').get()?.['journal_mode']
     if (mode !== 'delete') throw inUse(path)

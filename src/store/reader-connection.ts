@@ -1,6 +1,7 @@
 /** A read-only connection to the live database, and what belongs to it. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { type LogIndex, toLogIndex } from '../base/brand.ts'
+import { registerQuorateId, UuidSource } from './ids/uuid.ts'
 import { openLive } from './live-file.ts'
 import { mayPrepare } from './reader-plan.ts'
 import { StatementCache } from './statement.ts'
@@ -20,6 +21,7 @@ export class ReaderConnection {
     const { db, inode } = openLive(path, { readOnly: true, timeout: 5_000 })
     this.#db = db
     this.inode = inode
+    registerQuorateId(db, new UuidSource())
     this.#begin = this.#db.prepare('begin')
     this.#commit = this.#db.prepare('commit')
     this.#schemaVersion = this.#db.prepare('pragma schema_version', { returnArrays: true })

@@ -6,25 +6,19 @@
 import type { LogIndex } from '../base/brand.ts'
 import { type ErrorData, QuorateError, toErrorData } from '../base/errors.ts'
 import { LIMITS } from '../base/limits.ts'
-import type { Program, ProgramResult, Step, StepResult } from '../model/program.ts'
+import type { Program, ProgramResult } from '../model/program.ts'
 import type { CursorEntry } from '../model/request.ts'
-import { describeProgram } from './describe.ts'
 import { inodeOf } from './live-file.ts'
 import { ReaderConnection } from './reader-connection.ts'
-import { CursorRun, NOTHING, stepError } from './reader-cursor.ts'
-import { checkControl, type Plan, planReadOnly, planReads } from './reader-plan.ts'
-import {
-  conditionHolds,
-  mapSqliteError,
-  ResultRoom,
-  runPrepared,
-  type StatementCache,
-} from './statement.ts'
+import { CursorRun } from './reader-cursor.ts'
+import { planReadOnly, planReads } from './reader-plan.ts'
+import { runReads } from './reader-run.ts'
+import { mapSqliteError } from './statement.ts'
 
-/** Not a read, or not possible: nothing was run. */
+/** Nothing was run. */
 export type NoRead =
-  | { readonly kind: 'notRead' }
-  | { readonly kind: 'failed'; readonly error: ErrorData }
+  /** At least one statement is not a read. */
+  { readonly kind: 'notRead' } | { readonly kind: 'failed'; readonly error: ErrorData }
 
 export type ReadReply =
   | {
@@ -35,13 +29,15 @@ export type ReadReply =
     }
   | NoRead
 
-/** See CursorReply of node/ports.ts. */
 export type CursorReply =
   | {
       readonly kind: 'chunk'
       readonly entries: readonly CursorEntry[]
+      /** The program has ended. */
       readonly done: boolean
+      /** Null: nothing more to fetch or to close. */
       readonly cursor: number | null
+      /** The database as of this entry. */
       readonly applied: LogIndex
     }
   | NoRead
@@ -50,13 +46,15 @@ export interface CursorBegin {
   /** What the cursor will be called if it stays open. */
   readonly cursor: number
   readonly program: Program
+  /** About how much a chunk may hold; at least one row goes. */
   readonly chunkBytes: number
-  /** The snapshot stays for the next program, until COMMIT or ROLLBACK. */
+  /** Whether the snapshot stays for the next program, until COMMIT or ROLLBACK. */
   readonly keep: boolean
 }
 
 export interface CursorNext {
   readonly cursor: number
+  /** To begin, on a cursor that was kept; null: go on. */
   readonly program: Program | null
   readonly chunkBytes: number
 }
@@ -107,13 +105,8 @@ export class Reader {
       const connection = this.#take()
       try {
         const applied = connection.begin()
-        if (program.describe) {
-          const steps = describeProgram(program, connection.cache)
-          return { kind: 'rows', result: { steps, autocommit: true }, applied }
-        }
-        const plans = planReads(connection.cache, program.steps)
-        if (plans === null) return { kind: 'notRead' }
-        return { kind: 'rows', result: runAll(connection.cache, program, plans), applied }
+        const result = runReads(connection.cache, program)
+        return result === null ? { kind: 'notRead' } : { kind: 'rows', result, applied }
       } finally {
         this.#give(connection)
       }
@@ -235,41 +228,4 @@ function failed(error: unknown): NoRead {
 function cursorClosed(cursor: number): NoRead {
   const detail = `There is no cursor ${cursor} any more.`
   return { kind: 'failed', error: { code: 'CURSOR_CLOSED', detail } }
-}
-
-function runAll(cache: StatementCache, program: Program, plans: readonly Plan[]): ProgramResult {
-  const results: StepResult[] = []
-  const room = new ResultRoom(program.resultBytesMax)
-  let autocommit = true
-  let ended = false
-  for (const [i, step] of program.steps.entries()) {
-    const plan = plans[i]
-    const skip = ended || !conditionHolds(step.condition, results, autocommit)
-    if (skip || plan === undefined) {
-      results.push(null)
-      continue
-    }
-    const result = runStep(cache, step, plan, autocommit, room)
-    if (plan.kind === 'control' && 'ok' in result) autocommit = plan.word !== 'BEGIN'
-    ended = program.atomic && 'error' in result
-    results.push(result)
-  }
-  return { steps: results, autocommit }
-}
-
-function runStep(
-  cache: StatementCache,
-  step: Step,
-  plan: Plan,
-  autocommit: boolean,
-  room: ResultRoom,
-): Exclude<StepResult, null> {
-  try {
-    if (plan.kind === 'error') return { error: plan.error }
-    if (plan.kind === 'run') return { ok: runPrepared(cache, plan.prepared, step.statement, room) }
-    checkControl(plan.word, autocommit)
-    return { ok: NOTHING }
-  } catch (error) {
-    return { error: stepError(error) }
-  }
 }

@@ -12,7 +12,7 @@ import type {
   Step,
   StepResult,
 } from '../model/program.ts'
-import type { Classified, Statements } from './classify.ts'
+import { type Classified, REMEDY_VIRTUAL, type Statements } from './classify.ts'
 import type { Connection } from './connections.ts'
 import { describeProgram } from './describe.ts'
 import { quote } from './quote.ts'
@@ -240,11 +240,11 @@ export class ProgramRun {
         this.#rows(i, statement, found)
         break
       case 'ddl':
-        refuseArguments(statement)
+        refuseArguments(statement, found)
         this.#writes(i, () => this.#scope.ddl(found))
         break
       case 'pragma':
-        refuseArguments(statement)
+        refuseArguments(statement, found)
         this.#pragma(i, found)
         break
       case 'vacuum':
@@ -393,10 +393,14 @@ export class ProgramRun {
   }
 }
 
-function refuseArguments(statement: Statement): void {
+function refuseArguments(statement: Statement, { target }: Classified): void {
   const given = (statement.args?.length ?? 0) + Object.keys(statement.named ?? {}).length
   if (given === 0) return
-  throw new QuorateError('SQL_ARGUMENTS', 'DDL and PRAGMA take no arguments.')
+  const why =
+    target === ''
+      ? 'DDL and PRAGMA take no arguments.'
+      : `Table ${target} is virtual. ${REMEDY_VIRTUAL}`
+  throw new QuorateError('SQL_ARGUMENTS', why)
 }
 
 /** What SQLite itself would say. */

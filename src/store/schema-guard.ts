@@ -6,6 +6,7 @@
 import { QuorateError } from '../base/errors.ts'
 import { identifier, keyword, tokenize } from '../model/sql-tokens.ts'
 import type { Connection } from './connections.ts'
+import { checkRows, type MergeFacts, readMergeFacts } from './origins/merge-facts.ts'
 import { type RowTable, readRowTables } from './row-tables.ts'
 
 /** Ours: internal tables, and what later releases will show to users. */
@@ -15,7 +16,10 @@ const VIRTUAL: ReadonlySet<string> = new Set([
   ...['fts3', 'fts4', 'fts5', 'rtree', 'rtree_i32', 'geopoly'],
   ...['fts3tokenize', 'fts4aux', 'fts5vocab'],
 ])
-const INTERNAL: ReadonlySet<string> = new Set(['_quorate_log', '_quorate_state'])
+const INTERNAL = /^_quorate_(log|state)$/
+/** Ours with several origins, and their indexes. */
+const OF_ORIGINS =
+  /^(_quorate_(entries|kept|transactions|deleted|forgotten|rules|keys|origin)(_.*)?|quorate_conflicts)$/
 
 export function isReserved(name: string): boolean {
   return RESERVED.test(name)
@@ -41,24 +45,37 @@ export interface SchemaFacts {
   readonly parents: ReadonlySet<string>
   /** A table or trigger says FAIL: an error may leave a statement's earlier rows in place. */
   readonly fails: boolean
+  /** With several origins; null: there is one leader. */
+  readonly merging: MergeFacts | null
 }
 
-interface SchemaRow {
+export interface SchemaRow {
   readonly type: string
   readonly name: string
   readonly sql: string
   readonly words: ReadonlySet<string>
 }
 
-/** Reads the schema's facts. Works on any connection that sees the schema in question. */
-export function readFacts(connection: Connection): SchemaFacts {
+/**
+ * Reads the schema's facts. Works on any connection that sees the schema in question.
+ *
+ * @param merges the rows are those of several origins: then all tables are told apart by their keys,
+ *   and none has rowids of its own to follow
+ */
+export function readFacts(connection: Connection, merges = false): SchemaFacts {
   const rows = schemaRows(connection)
   const shadow = shadowTables(connection)
   const tables = rows.filter(({ type, name }) => type === 'table' && !shadow.has(name))
   // SQLite writes these words itself; VIRTUAL elsewhere is a generated column.
   const virtual = tables.filter(({ sql }) => sql.startsWith('CREATE VIRTUAL TABLE'))
-  const { watched, loose, hasRecorded, problems: rowProblems } = readRowTables(connection)
-  const problems = [...virtual.flatMap(moduleProblem), ...reservedNames(connection), ...rowProblems]
+  const merging = merges ? readMergeFacts(connection, rows, shadow) : null
+  const byKey = { watched: [], loose: [], hasRecorded: true, problems: merging?.problems ?? [] }
+  const byRow = merges ? byKey : readRowTables(connection)
+  const { watched, loose, hasRecorded } = byRow
+  const problems = [
+    ...[...virtual.flatMap(moduleProblem), ...reservedNames(connection, merges)],
+    ...byRow.problems,
+  ]
   const { deferred, parents } = foreignKeys(connection, tables)
   return {
     problems,
@@ -70,17 +87,19 @@ export function readFacts(connection: Connection): SchemaFacts {
     deferred,
     parents,
     fails: rows.some(({ words }) => words.has('FAIL')),
+    merging,
   }
 }
 
 const SEQUENCE_TABLE = "select 1 from sqlite_schema where name = 'sqlite_sequence'"
 
 /** Names that only we may give, on things that are not ours. */
-function reservedNames(connection: Connection) {
-  const names = connection.internal('select name from sqlite_schema').rows()
-  return names.flatMap(([given]) => {
-    const name = String(given)
-    if (!isReserved(name) || INTERNAL.has(name)) return []
+function reservedNames(connection: Connection, merges: boolean) {
+  const rows = connection.internal('select name from sqlite_schema').rows()
+  const names = rows.map(([name]) => String(name))
+  const ofOrigins = merges && names.includes('_quorate_state') ? OF_ORIGINS : INTERNAL
+  return names.flatMap((name) => {
+    if (!isReserved(name) || INTERNAL.test(name) || ofOrigins.test(name)) return []
     return [{ table: name, sentence: `The name ${name} is reserved for Quorate.` }]
   })
 }
@@ -137,7 +156,13 @@ export function checkTables(facts: SchemaFacts): void {
   if (problem !== undefined) throw new QuorateError('SQL_REFUSED', problem.sentence)
 }
 
-/** Everything that keeps a database from being adopted, each as a sentence with the table's name. */
-export function checkAdoptable(connection: Connection): readonly string[] {
-  return readFacts(connection).problems.map(({ sentence }) => sentence)
+/**
+ * Everything that keeps a database from being adopted, each as a sentence with the table's name.
+ *
+ * @param merges by a cluster with several leaders; then it looks at rows as well
+ */
+export function checkAdoptable(connection: Connection, merges = false): readonly string[] {
+  const { problems, merging } = readFacts(connection, merges)
+  const ofRows = merging === null || problems.length > 0 ? [] : checkRows(connection, merging)
+  return [...problems.map(({ sentence }) => sentence), ...ofRows]
 }

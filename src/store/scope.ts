@@ -13,6 +13,7 @@ import type { Classified } from './classify.ts'
 import type { Connections, Internal } from './connections.ts'
 import { Ddl, type Writing } from './ddl.ts'
 import { foreignKeyViolations } from './foreign-keys.ts'
+import type { OwnCapture } from './origins/own-capture.ts'
 import type { ReplicatedPragma, SettingName } from './pragmas.ts'
 import type { Schema } from './schema.ts'
 import type { Settings } from './settings.ts'
@@ -47,28 +48,34 @@ export class BatchLost extends Error {
 export class BatchScope implements Scope {
   readonly pending = false
   readonly #capture: Capture
+  readonly #own: OwnCapture
   readonly #savepoint: Internal
   readonly #release: Internal
   readonly #rollbackTo: Internal
 
-  constructor({ writer }: Connections, capture: Capture) {
+  /** @param own records each transaction, if there are several origins */
+  constructor({ writer }: Connections, capture: Capture, own: OwnCapture) {
     this.#capture = capture
+    this.#own = own
     this.#savepoint = writer.internal('savepoint _quorate_tx')
     this.#release = writer.internal('release _quorate_tx')
     this.#rollbackTo = writer.internal('rollback to _quorate_tx')
   }
 
   begin(): void {
+    this.#own.begin()
     this.#savepoint.run()
   }
 
   commit(): void {
     this.#release.run()
+    this.#own.commit()
   }
 
   rollback(): void {
     this.#rollbackTo.run()
     this.#release.run()
+    this.#own.rollback()
     this.#capture.rolledBack()
   }
 
@@ -185,6 +192,7 @@ export class OwnScope implements Scope {
     if (bytes > LIMITS.entryBytesMax) {
       throw new QuorateError('TOO_LARGE', `The transaction's changes take ${bytes} bytes.`)
     }
+    if (this.#isUnguarded()) this.#checkForeignKeys()
     writer.db.exec('savepoint _quorate_commit')
     const entry = operations.length === 0 ? null : this.#outlet.data(operations, this.record())
     try {
@@ -204,15 +212,25 @@ export class OwnScope implements Scope {
   /** Checks what COMMIT would check, which is never reached. */
   #commitTried(): void {
     const { writer } = this.#connections
-    if (this.#deferred || this.#schema.facts.deferred.size > 0) this.#checkForeignKeys()
+    if (this.#deferred || this.#schema.facts.deferred.size > 0 || this.#isUnguarded()) {
+      this.#checkForeignKeys()
+    }
     if (this.#tried > 0) writer.db.exec('release _quorate_tx')
     this.#tried += 1
+  }
+
+  /**
+   * Foreign keys are off where they must hold in the end: other origins keep them, and would leave out
+   * what breaks them.
+   */
+  #isUnguarded(): boolean {
+    return this.#schema.facts.merging !== null && !this.#settings.isOn('foreign_keys')
   }
 
   /** No new violations. The applier still sees the database as it was before. */
   #checkForeignKeys(): void {
     const { writer, applier } = this.#connections
-    if (!this.#settings.isOn('foreign_keys')) return
+    if (!this.#settings.isOn('foreign_keys') && !this.#isUnguarded()) return
     const after = foreignKeyViolations(writer)
     if (after === 0 || after <= foreignKeyViolations(applier)) return
     throw new QuorateError('SQL_CONSTRAINT', 'FOREIGN KEY constraint failed.', {
@@ -263,8 +281,10 @@ export class OwnScope implements Scope {
     this.#capture.cut(mark)
   }
 
+  /** Among several origins it is a change of the schema. */
   beforePragma(name: ReplicatedPragma): void {
     this.#capture.beforePragma(name)
+    if (this.#schema.facts.merging !== null) this.#hasDdl = true
   }
 
   ddl(statement: Classified): void {
@@ -274,6 +294,12 @@ export class OwnScope implements Scope {
   }
 
   set(name: SettingName, on: boolean): void {
+    if (name === 'ignore_check_constraints' && on && this.#schema.facts.merging !== null) {
+      throw new QuorateError(
+        'SQL_REFUSED',
+        'With several leaders CHECK constraints stay on: the other origins would leave out what breaks them.',
+      )
+    }
     this.#settings.set(name, on)
     this.#schema.statements.clear()
   }

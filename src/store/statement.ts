@@ -47,6 +47,9 @@ export interface Prepared {
 /** What is allowed to happen during prepare; some PRAGMAs act right then. */
 export type Judge = (action: Action) => boolean
 
+/** The text to prepare instead of a client's, with the same parameters and columns; null: his own. */
+export type Rewrite = (sql: string, tokens: readonly Token[]) => string | null
+
 const CHANGES: ReadonlyMap<number, 'insert' | 'update' | 'delete'> = new Map([
   [constants.SQLITE_INSERT, 'insert'],
   [constants.SQLITE_UPDATE, 'update'],
@@ -75,6 +78,7 @@ function changesOf(word: string, actions: readonly Action[]): Prepared['changes'
 export class StatementCache {
   readonly #db: DatabaseSync
   readonly #max: number
+  readonly #rewrite: Rewrite
   readonly #prepared = new Map<string, Prepared>()
   #actions: Action[] = []
   #counters: StatementSync | null = null
@@ -82,10 +86,17 @@ export class StatementCache {
   /**
    * @param judge decides about each action; false denies it, and the statement with it
    * @param max statements kept; the one unused for longest goes first
+   * @param rewrite gives automatic ids
    */
-  constructor(db: DatabaseSync, judge: Judge = () => true, max = 500) {
+  constructor(
+    db: DatabaseSync,
+    judge: Judge = () => true,
+    max = 500,
+    rewrite: Rewrite = () => null,
+  ) {
     this.#db = db
     this.#max = max
+    this.#rewrite = rewrite
     makeOwnTableViews(db)
     db.setAuthorizer((code, first, second, database, within) => {
       const action = { code, first, second, database, within }
@@ -161,8 +172,21 @@ export class StatementCache {
     }
   }
 
-  /** Without Quorate's own tables in what it says of the schema, where that is possible. */
   #compile(sql: string, tokens: readonly Token[]): StatementSync {
+    const instead = this.#rewrite(sql, tokens)
+    if (instead === null) return this.#compileQuery(sql, tokens)
+    try {
+      return this.#db.prepare(instead, RAW)
+    } catch (error) {
+      this.#actions = []
+      // What is wrong with the client's own words is told of those.
+      this.#db.prepare(sql, RAW)
+      throw error
+    }
+  }
+
+  /** Without Quorate's own tables in what it says of the schema, where that is possible. */
+  #compileQuery(sql: string, tokens: readonly Token[]): StatementSync {
     const instead = withoutOurTables(sql, tokens)
     if (instead === null) return this.#db.prepare(sql, RAW)
     try {
@@ -397,6 +421,7 @@ export function isWrongType(error: unknown): boolean {
  * or a value has the wrong type.
  */
 export function mayLeaveRows(error: unknown): boolean {
+  if (error instanceof QuorateError && error.code === 'IDS_EXHAUSTED') return true
   const code = extendedCode(error)
   return isWrongType(error) || (code > 0 && (code & 0xff) !== CONSTRAINT)
 }

@@ -9,14 +9,16 @@ import { toLogIndex, toTerm } from '../base/brand.ts'
 import type { ErrorCode } from '../base/errors.ts'
 import type { Entry } from '../model/entry.ts'
 import type { Program, StatementResult, Step, StepResult, Value } from '../model/program.ts'
+import type { OpenOptions } from './connections.ts'
 import { Store } from './store.ts'
-import type { Paused, StoreCommand, StoreReply } from './types.ts'
+import type { Originating, Paused, StoreCommand, StoreReply } from './types.ts'
 
 export const TERM = toTerm(1)
 const BASE = { term: TERM, index: toLogIndex(1) }
 const TICKET = 0
 const AT = 1_700_000_000_000
 
+type FoundOrigin = NonNullable<Extract<StoreCommand, { kind: 'found' }>['origin']>
 type Executed = Extract<StoreReply, { kind: 'executed' }>
 type Sql = string | readonly [sql: string, ...args: Value[]]
 
@@ -75,30 +77,55 @@ export function start(t: Cleanup, prepare = TABLES): Replica {
 export class Replica {
   readonly path: string
   store: Store
+  readonly #options: OpenOptions
+  /** What the leader's clock shows, ms. */
+  at = AT
+  /** With several origins. */
+  originating: Originating = { answer: 'soon', schema: 'any' }
 
-  constructor(path: string) {
+  constructor(path: string, options: OpenOptions = {}) {
     this.path = path
-    this.store = Store.open(path)
+    this.#options = options
+    this.store = Store.open(path, options)
   }
 
   /** A founded replica. Two with the same tables may follow each other. */
-  static found(t: Cleanup, folder: string, name: string, prepare = ''): Replica {
+  static found(
+    t: Cleanup,
+    folder: string,
+    name: string,
+    prepare = '',
+    origin?: FoundOrigin,
+    options: OpenOptions = {},
+  ): Replica {
     const path = join(folder, `${name}.db`)
     if (prepare !== '') {
       const db = new DatabaseSync(path)
       db.exec(prepare)
       db.close()
     }
-    const replica = new Replica(path)
+    const replica = new Replica(path, options)
     t.after(() => replica.store.close())
-    replica.send({
+    replica.found(name, origin)
+    return replica
+  }
+
+  found(node: string, origin?: FoundOrigin): void {
+    this.send({
       kind: 'found',
       ticket: TICKET,
-      identity: { cluster: 'c', node: name },
+      identity: { cluster: 'c', node },
       base: BASE,
       members: { cluster: 'c', members: [] },
+      ...(origin === undefined ? {} : { origin }),
     })
-    return replica
+  }
+
+  /** What a command of the leader's says beside its programs. */
+  get #round() {
+    const several = this.store.state().origins !== null
+    const { at, originating } = this
+    return { ticket: TICKET, at, ...(several ? { originating } : {}) }
   }
 
   get log() {
@@ -113,7 +140,7 @@ export class Replica {
   }
 
   executePrograms(programs: readonly Program[], term = this.log.last.term): Executed {
-    const reply = this.send({ kind: 'execute', ticket: TICKET, term, at: AT, programs })
+    const reply = this.send({ kind: 'execute', ...this.#round, term, programs })
     assert.equal(reply.kind, 'executed')
     return reply as Executed
   }
@@ -121,7 +148,7 @@ export class Replica {
   /** Runs one program; what it tried with DDL is applied at once, as if it had been committed. */
   execute(given: Program): Executed {
     const { term } = this.log.last
-    const command = { kind: 'execute', ticket: TICKET, term, at: AT, programs: [given] } as const
+    const command = { kind: 'execute', ...this.#round, term, programs: [given] } as const
     return this.#throughPauses((resume) => this.send({ ...command, ...resume }), true)
   }
 
@@ -159,7 +186,7 @@ export class Replica {
   stream(stream: string, ...sqls: Sql[]): Executed {
     const given = program(...sqls)
     const { term } = this.log.last
-    const command = { kind: 'streamRun', ticket: TICKET, term, at: AT, stream } as const
+    const command = { kind: 'streamRun', ...this.#round, term, stream } as const
     const round = { ...command, program: given }
     return this.#throughPauses((resume) => this.send({ ...round, ...resume }), false)
   }
@@ -204,7 +231,7 @@ export class Replica {
 
   /** After its store was closed. */
   open(): void {
-    this.store = Store.open(this.path)
+    this.store = Store.open(this.path, this.#options)
   }
 
   query(sql: string): readonly (readonly unknown[])[] {

@@ -129,7 +129,7 @@ export class StoreHost {
   #reply(replies: readonly StoreReply[]): void {
     if (replies.length === 0) return
     this.#held.push(...replies.map(pack))
-    if (replies.some(({ kind }) => kind !== 'done' && kind !== 'applied')) this.#post(null)
+    if (!replies.every(isQuiet)) this.#post(null)
     else if (!this.#soon) {
       this.#soon = true
       this.#options.soon(() => {
@@ -183,6 +183,11 @@ export class StoreHost {
   }
 }
 
+/** Nobody waits for it; but what origins did holds up their leader's writes. */
+function isQuiet(reply: StoreReply): boolean {
+  return reply.kind === 'done' || (reply.kind === 'applied' && reply.origins === undefined)
+}
+
 function pack(reply: StoreReply): PackedReply {
   switch (reply.kind) {
     case 'executed':
@@ -192,6 +197,8 @@ function pack(reply: StoreReply): PackedReply {
         outcomes: compactOutcomes(reply.outcomes),
       }
     case 'entries':
+      return { ...reply, entries: lightweightEntries(reply.entries) }
+    case 'originEntries':
       return { ...reply, entries: lightweightEntries(reply.entries) }
     default:
       return reply

@@ -6,7 +6,7 @@ import type { Worker } from 'node:worker_threads'
 import { type ErrorData, fromErrorData, toErrorData } from '../base/errors.ts'
 import type { Ticket } from '../core/order/leader/types.ts'
 import type { OpenOptions } from './connections.ts'
-import { lightweightEntries } from './lightweight.ts'
+import { lightweightEntries, lightweightOperations } from './lightweight.ts'
 import { type FromStore, type ToStore, unpack } from './store-host.ts'
 import type { StoreCommand, StoreReply, StoreState } from './types.ts'
 import { startWorker } from './worker-file.ts'
@@ -43,8 +43,10 @@ export function openStorePort(options: StoreWorkerData): Promise<OpenStore> {
 }
 
 /** What the worker needs; see Store.open. */
-export interface StoreWorkerData extends OpenOptions {
+export interface StoreWorkerData extends Omit<OpenOptions, 'functions'> {
   readonly path: string
+  /** Path of a module with merge functions, see loadMergeFunctions. */
+  readonly functionsModule?: string
 }
 
 /** Waits until the worker has opened its store. Split from openStorePort for tests. */
@@ -178,6 +180,12 @@ function lineError(how: string): ErrorData {
 }
 
 function lightweightCommand(command: StoreCommand): StoreCommand {
-  if (command.kind !== 'append') return command
-  return { ...command, entries: lightweightEntries(command.entries) }
+  switch (command.kind) {
+    case 'append':
+      return { ...command, entries: lightweightEntries(command.entries) }
+    case 'merge':
+      return { ...command, operations: lightweightOperations(command.operations) }
+    default:
+      return command
+  }
 }

@@ -3,7 +3,9 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { present } from '../base/assert.ts'
 import { toErrorData } from '../base/errors.ts'
 import { Checkpointer } from './checkpoint.ts'
+import type { OpenOptions } from './connections.ts'
 import { flushNow, WalFlusher } from './flush.ts'
+import { loadMergeFunctions } from './merge-functions.ts'
 import { Store } from './store.ts'
 import { type FromStore, StoreHost, type ToStore } from './store-host.ts'
 import type { StoreWorkerData } from './store-port.ts'
@@ -37,9 +39,14 @@ function serve(path: string, store: Store): void {
   port.on('message', (message: ToStore) => host.receive(message))
 }
 
+async function functionsOf(module: string): Promise<Pick<OpenOptions, 'functions'>> {
+  return { functions: await loadMergeFunctions(module) }
+}
+
 try {
-  const { path, ...options } = workerData as StoreWorkerData
-  const store = Store.open(path, options)
+  const { path, functionsModule, ...options } = workerData as StoreWorkerData
+  const functions = functionsModule === undefined ? {} : await functionsOf(functionsModule)
+  const store = Store.open(path, { ...options, ...functions })
   // What a run before this one wrote may still be in memory only, and will be counted as held.
   flushNow(store.walPath)
   serve(path, store)

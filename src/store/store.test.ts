@@ -65,6 +65,7 @@ test('a new file belongs to nobody; once founded it knows its cluster after a re
       applied: 0,
       commit: 0,
     },
+    origins: null,
   })
   assert.throws(() => first.executePrograms([program('select 1')]), /identity/)
   first.reopen()

@@ -4,22 +4,31 @@
  * timers, promises, clock or chance of its own, and the same commands give the same file content.
  */
 import { AssertionError, assert, present, unreachable } from '../base/assert.ts'
+import type { LogIndex } from '../base/brand.ts'
 import { toErrorData } from '../base/errors.ts'
+import type { Entry } from '../model/entry.ts'
 import { Applier } from './apply.ts'
-import { adoptSnapshot, append, compact, found, read } from './commands.ts'
+import {
+  adoptSnapshot,
+  append,
+  compact,
+  found,
+  logMerge,
+  type Opened as OpenedLog,
+  read,
+} from './commands.ts'
 import { Connections, type OpenOptions } from './connections.ts'
 import { Leader } from './leader.ts'
 import { Log } from './log.ts'
+import { Origins } from './origins/origins.ts'
+import { exchangeState, readOrigins } from './origins/serving.ts'
+import { readStable } from './origins/stable-read.ts'
 import { installSnapshot, resumeInstall } from './snapshot-install.ts'
-import { truncate } from './truncate.ts'
+import { keepUnshipped, truncate } from './truncate.ts'
 import type { StoreCommand, StoreReply, StoreState } from './types.ts'
 
-/** What belongs to one opening of the file. */
-interface Opened {
-  readonly connections: Connections
-  readonly log: Log
+interface Opened extends OpenedLog {
   readonly leader: Leader
-  readonly applier: Applier
 }
 
 export class Store {
@@ -58,7 +67,8 @@ export class Store {
   }
 
   state(): StoreState {
-    return this.#opened.log.state
+    const { log, origins } = this.#opened
+    return { identity: log.identity, log: log.state, origins: origins.state }
   }
 
   /** Rolls an open transaction back and closes the file. */
@@ -82,54 +92,92 @@ export class Store {
   }
 
   #run(command: StoreCommand): StoreReply {
-    const { connections, log, leader, applier } = this.#opened
+    const opened = this.#opened
+    const { connections, log, leader, applier, origins } = opened
     assert(
       command.kind === 'found' || log.identity !== null,
       () => `${command.kind} on a file without identity`,
     )
     switch (command.kind) {
       case 'execute':
-        return leader.execute(command.term, command.at, command.programs, command.resume)
+        origins.settle()
+        return leader.execute(command, command.programs, command.resume)
       case 'streamRun': {
-        const { term, at, stream, program, resume } = command
-        return leader.streamRun(term, at, stream, program, resume)
+        const { stream, program, resume } = command
+        if (leader.openStream === null) origins.settle()
+        return leader.streamRun(command, stream, program, resume)
       }
       case 'streamEnd':
         leader.streamEnd(command.stream)
         return DONE
       case 'propose': {
-        const entry = leader.propose(command.term, command.at, command.entry, command.body)
-        return { kind: 'executed', entries: [entry], outcomes: [], notRun: 0, open: false }
+        const { term, at, entry, body } = command
+        return logged(leader.propose(term, at, entry, body))
+      }
+      case 'originate': {
+        const { term, at, answer, operations } = command
+        return leader.originate(term, at, answer, operations)
       }
       case 'append':
         this.#assertNoStream(command.kind)
-        append(connections, log, command.entries)
+        append(opened, command.entries)
         return DONE
       case 'truncate': {
         this.#assertNoStream(command.kind)
-        const lost = truncate(connections, log, applier, command.to, command.at)
+        const lost = truncate(connections, log, applier, origins, command.to, command.at)
         return { kind: 'truncated', lost, applied: log.applied }
       }
       case 'apply':
         this.#assertNoStream(command.kind)
-        return { kind: 'applied', index: applier.apply(command.to) }
+        return this.#apply(command.to)
       case 'read': {
         const { from, to, bytesMax } = command
         return { kind: 'entries', entries: read(log, from, to, bytesMax) }
       }
       case 'compact':
         this.#assertNoStream(command.kind)
-        compact(connections, log, command.to)
+        compact(opened, command.to)
         return DONE
       case 'found':
-        found(connections, log, command)
+        found(opened, command)
         return DONE
+      case 'merge':
+        this.#assertNoStream(command.kind)
+        return logged(logMerge(opened, command))
+      case 'exchangeState':
+        return this.#exchangeState()
+      case 'readOrigins':
+        return { kind: 'originEntries', entries: readOrigins(origins, log, command) }
+      case 'readStable':
+        this.#assertNoStream(command.kind)
+        return readStable(connections, log, applier, command)
       case 'install':
         this.#assertNoStream(command.kind)
         return this.#install(command.path)
       default:
         return unreachable(command)
     }
+  }
+
+  #apply(to: LogIndex): StoreReply {
+    const { connections, log, applier } = this.#opened
+    const before = this.#opened.origins.state?.cluster.epoch
+    const { index, origins, merged } = applier.apply(to)
+    if (origins !== null && origins.cluster.epoch !== before) {
+      keepUnshipped(connections, log, this.#opened.origins)
+    }
+    return {
+      kind: 'applied',
+      index,
+      ...(origins === null ? {} : { origins }),
+      ...(merged === null ? {} : { merged }),
+    }
+  }
+
+  #exchangeState(): StoreReply {
+    const { origins, log } = this.#opened
+    const known = present(origins.state, () => 'several origins')
+    return { kind: 'exchangeState', state: exchangeState(origins, log), origins: known }
   }
 
   /** These write on the other connection, which the open transaction would keep waiting. */
@@ -147,20 +195,26 @@ export class Store {
     } finally {
       this.#opened = open(this.path, this.#options)
     }
-    adoptSnapshot(this.#opened.connections, this.#opened.log, node)
+    adoptSnapshot(this.#opened, node)
     return { kind: 'installed', state: this.state() }
   }
 }
 
 const DONE: StoreReply = { kind: 'done' }
 
+function logged(entry: Entry): StoreReply {
+  return { kind: 'executed', entries: [entry], outcomes: [], notRun: 0, open: false }
+}
+
 function open(path: string, options: OpenOptions): Opened {
   const connections = new Connections(path, options)
   try {
     const log = new Log(connections.writer, connections.applier)
-    const leader = new Leader(connections, log)
-    const applier = new Applier(connections, log, () => leader.beforeDdl())
-    return { connections, log, leader, applier }
+    const origins = new Origins(connections, log, options.functions, options.mergeParts)
+    const leader = new Leader(connections, log, origins)
+    const applier = new Applier(connections, log, origins, () => leader.beforeDdl())
+    keepUnshipped(connections, log, origins)
+    return { connections, log, origins, leader, applier }
   } catch (error) {
     connections.close()
     throw error

@@ -5,11 +5,12 @@
 import { present } from '../base/assert.ts'
 import { type LogIndex, next } from '../base/brand.ts'
 import type { Entry } from '../model/entry.ts'
-import { decodeTransactions } from '../model/entry-codec.ts'
+import { decodeOwn, decodeTransactions } from '../model/entry-codec.ts'
 import type { Applier } from './apply.ts'
 import type { Connections } from './connections.ts'
 import type { Log } from './log.ts'
 import { writeLostFile } from './lost-file.ts'
+import type { Origins } from './origins/origins.ts'
 import type { LostTail } from './types.ts'
 
 /**
@@ -22,26 +23,68 @@ export function truncate(
   connections: Connections,
   log: Log,
   applier: Applier,
+  origins: Origins,
   to: LogIndex,
   at: number,
 ): LostTail | null {
   if (to >= log.last.index) return null
   const tail = [...log.entries(next(to), log.last.index)]
   const lost = keep(connections.path, log, tail, at)
+  takeBack(connections, log, applier, origins, tail, to)
+  return lost
+}
+
+/**
+ * A group that was removed keeps what it had not shipped by then: it counts for nobody else, and is
+ * not in the file with which the group joins anew. Written again whenever the file is opened.
+ */
+export function keepUnshipped(connections: Connections, log: Log, { state }: Origins): void {
+  const standing = state?.cluster.origins.find(({ origin }) => origin === state.self)?.standing
+  if (standing?.kind !== 'removed' || log.last.index === log.base.index) return
+  const entries: Entry[] = []
+  for (const entry of log.entries(next(log.base.index), log.last.index)) {
+    if (!hasTransactions(entry)) continue
+    if ((decodeOwn(entry.body)?.sequence ?? 0) > standing.last) entries.push(entry)
+  }
+  keep(connections.path, log, entries, entries.at(-1)?.at ?? 0)
+}
+
+/** Undoes and drops everything above `to`, of which nobody keeps a file: others have it, or will. */
+export function takeBackAbove(
+  connections: Connections,
+  log: Log,
+  applier: Applier,
+  origins: Origins,
+  to: LogIndex,
+): void {
+  if (to >= log.last.index) return
+  const tail = [...log.entries(next(to), log.last.index)]
+  takeBack(connections, log, applier, origins, tail, to)
+}
+
+function takeBack(
+  connections: Connections,
+  log: Log,
+  applier: Applier,
+  origins: Origins,
+  tail: readonly Entry[],
+  to: LogIndex,
+): void {
   const applied = tail.filter(({ index }) => index <= log.applied)
   applier.undo(applied, () => {
     log.deleteAbove(to)
+    origins.cutAbove(to)
     if (to < log.applied) log.saveApplied(connections.applier, to)
-    if (to < log.state.log.commit) log.saveCommit(to)
+    if (to < log.state.commit) log.saveCommit(to)
   })
   log.notedTruncated(to)
-  if (to < log.state.log.commit) log.notedCommit(to)
-  return lost
+  if (to < log.state.commit) log.notedCommit(to)
+  origins.load()
 }
 
 /** Entries without transactions are nobody's loss. */
 function keep(path: string, log: Log, tail: readonly Entry[], at: number): LostTail | null {
-  const entries = tail.filter(({ kind }) => kind === 'data' || kind === 'schema')
+  const entries = tail.filter(hasTransactions)
   const [first] = entries
   const last = entries.at(-1)
   if (first === undefined || last === undefined) return null
@@ -52,4 +95,10 @@ function keep(path: string, log: Log, tail: readonly Entry[], at: number): LostT
   }
   const identity = present(log.identity, () => 'the identity of a file with a log')
   return { file: writeLostFile(path, identity, { ...range, at }, entries), ...range }
+}
+
+/** What others wrote is not lost, and what origins only tell each other is no transaction. */
+function hasTransactions({ kind, body }: Entry): boolean {
+  if (kind !== 'data' && kind !== 'schema') return false
+  return decodeTransactions(body) > 0 || decodeOwn(body) === null
 }

@@ -1,10 +1,22 @@
 import type { LogIndex, Term } from '../base/brand.ts'
 import type { ErrorData } from '../base/errors.ts'
+import type { ExchangeState } from '../core/order/clock/exchange/types.ts'
+import type { Frontier, Range } from '../core/order/clock/frontier.ts'
+import type { ClockTime } from '../core/order/clock/stamp.ts'
 import type { LogState, Ticket } from '../core/order/leader/types.ts'
 import type { Entry, EntryId } from '../model/entry.ts'
 import type { Members } from '../model/members.ts'
+import type {
+  Cluster,
+  ConflictNotice,
+  GroupNode,
+  MergeOperation,
+  OriginEntry,
+  OriginOperation,
+} from '../model/origin-entry.ts'
 import type { Program, ProgramResult, StepResult } from '../model/program.ts'
 import type { ChangedSettings } from './pragmas.ts'
+import type { ReadReply } from './reader.ts'
 
 /** Who this file says it is, stored in it; null in a file that belongs to no cluster yet. */
 export interface FileIdentity {
@@ -15,6 +27,29 @@ export interface FileIdentity {
 export interface StoreState {
   readonly identity: FileIdentity | null
   readonly log: LogState
+  /** Null: one leader for all, there are no origins. */
+  readonly origins: OriginsState | null
+}
+
+/** What a replica knows of the origins, as of what it has applied. */
+export interface OriginsState {
+  /** The one that its own group writes as. */
+  readonly self: string
+  readonly cluster: Cluster
+  /** Origin to the nodes of its group, as it told them itself. */
+  readonly nodes: ReadonlyMap<string, readonly GroupNode[]>
+  /** Nobody may make transactions: the schema or the rules are about to change. */
+  readonly held: boolean
+  /** What of each origin is in the data. */
+  readonly applied: Frontier
+}
+
+/** How a leader of an origin runs programs. */
+export interface Originating {
+  /** Whether others shall answer at once, because somebody waits for it. */
+  readonly answer: 'soon' | 'now'
+  /** May the schema change, and how: not here, only by adding to it, or as it likes. */
+  readonly schema: 'never' | 'additive' | 'any'
 }
 
 /**
@@ -35,6 +70,8 @@ export type StoreCommand =
       readonly programs: readonly Program[]
       /** Where the first one goes on; it is the only one then. */
       readonly resume?: Paused
+      /** With several origins only, and then always. */
+      readonly originating?: Originating
     }
   /**
    * Leader: run a program on an interactive stream: it may leave a transaction open, and then the
@@ -49,6 +86,7 @@ export type StoreCommand =
       readonly stream: string
       readonly program: Program
       readonly resume?: Paused
+      readonly originating?: Originating
     }
   /** Rolls an open transaction of the stream back. No effect if there is none. */
   | { readonly kind: 'streamEnd'; readonly stream: string }
@@ -60,6 +98,47 @@ export type StoreCommand =
       readonly at: number
       readonly entry: 'noop' | 'members' | 'verify'
       readonly body: Uint8Array
+    }
+  /**
+   * Leader of an origin: log an entry of its own that is no client's. Like a `schema` entry it is
+   * applied when it is committed, here as well.
+   */
+  | {
+      readonly kind: 'originate'
+      readonly ticket: Ticket
+      readonly term: Term
+      readonly at: number
+      readonly answer: OriginEntry['answer']
+      readonly operations: readonly OriginOperation[]
+    }
+  /** Leader of an origin: log what came of others, as a `merge` entry, applied when committed. */
+  | {
+      readonly kind: 'merge'
+      readonly ticket: Ticket
+      readonly term: Term
+      readonly at: number
+      readonly operations: readonly MergeOperation[]
+    }
+  /** All that an exchange begins with, as of what is applied. Answered by `exchangeState`. */
+  | { readonly kind: 'exchangeState' }
+  /** Entries of origins in the order in which they were logged, those of the ranges only. */
+  | {
+      readonly kind: 'readOrigins'
+      readonly ranges: readonly Range[]
+      readonly bytesMax: number
+      readonly entriesMax: number
+    }
+  /**
+   * Runs a program of reads on the data as it was when nothing later than a time had run, and leaves
+   * everything as it is. Not while a stream has a transaction open.
+   */
+  | {
+      readonly kind: 'readStable'
+      readonly program: Program
+      /** Stable: nothing that is not here yet can be before it. */
+      readonly through: ClockTime
+      /** An entry of the log that was made after this one began. */
+      readonly since: LogIndex
     }
   /** Follower: log entries that follow the last one; apply nothing. */
   | { readonly kind: 'append'; readonly ticket: Ticket; readonly entries: readonly Entry[] }
@@ -74,8 +153,8 @@ export type StoreCommand =
       readonly at: number
     }
   /**
-   * Apply logged entries through `to`, in order. May stop early after a good slice of time, and
-   * always stops right after a `verify` entry, so that the driver can pin a snapshot there.
+   * Apply logged entries through `to`, in order. May stop early after a good slice of time, also
+   * before the first one, and always stops right after a `verify` entry, so that the driver can pin a snapshot there.
    */
   | { readonly kind: 'apply'; readonly to: LogIndex }
   /** Entries from..to (inclusive), stopping at bytesMax but giving at least one. */
@@ -97,6 +176,11 @@ export type StoreCommand =
       readonly identity: FileIdentity
       readonly base: EntryId
       readonly members: Members
+      /**
+       * With several origins: who its group writes as. The founder of the cluster gives the cluster
+       * too. Without one the file is a snapshot of another group, from which this one begins.
+       */
+      readonly origin?: { readonly self: string; readonly cluster: Cluster | null }
     }
   /** Replace the whole file by a received snapshot (path), keeping this node's identity. */
   | { readonly kind: 'install'; readonly ticket: Ticket; readonly path: string }
@@ -111,14 +195,44 @@ export type StoreReply =
       readonly notRun: number
       /** A transaction is open on the stream that ran. */
       readonly open: boolean
+      /** The first of `notRun` wants to change the schema in a way that `originating` forbids. */
+      readonly wants?: 'additive' | 'any'
     }
   | { readonly kind: 'done' }
   | { readonly kind: 'truncated'; readonly lost: LostTail | null; readonly applied: LogIndex }
-  | { readonly kind: 'applied'; readonly index: LogIndex }
+  | {
+      readonly kind: 'applied'
+      readonly index: LogIndex
+      /** With several origins, if it changed. */
+      readonly origins?: OriginsState
+      readonly merged?: Merged
+    }
+  | {
+      readonly kind: 'exchangeState'
+      readonly state: ExchangeState
+      readonly origins: OriginsState
+    }
+  | { readonly kind: 'originEntries'; readonly entries: readonly OriginEntry[] }
+  | {
+      readonly kind: 'stableRead'
+      /** `again`: the schema or the rules have changed after `since`, ask with a later one. */
+      readonly read: ReadReply | { readonly kind: 'again' }
+    }
   | { readonly kind: 'entries'; readonly entries: readonly Entry[] }
   | { readonly kind: 'installed'; readonly state: StoreState }
   /** The command was not carried out and changed nothing. For anything but INTERNAL, go on. */
   | { readonly kind: 'failed'; readonly error: ErrorData }
+
+/** What putting entries of other origins in their place did. */
+export interface Merged {
+  /** Transactions that came. */
+  readonly transactions: number
+  /** Tentative ones whose place changed, so that their outcome may have. */
+  readonly takenBack: number
+  /** New in quorate_conflicts, the first of them. */
+  readonly conflicts: readonly ConflictNotice[]
+  readonly conflictCount: number
+}
 
 export interface ProgramOutcome {
   readonly result: ProgramResult

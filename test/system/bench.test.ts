@@ -2,6 +2,7 @@
 import { deepEqual, equal, ok } from 'node:assert/strict'
 import { test } from 'node:test'
 import { runBench } from '../../src/bench/bench.ts'
+import { runGroupsBench } from '../../src/bench/groups.ts'
 import { Cluster } from '../cluster.ts'
 
 test('a small benchmark of its own three nodes fills every figure', async () => {
@@ -19,6 +20,17 @@ test('a small benchmark of its own three nodes fills every figure', async () => 
   ok((report.localReads ?? 0) > 0 && report.networkReads > 0)
   deepEqual(Object.keys(report.memory), ['a', 'b', 'c'])
   equal(report.nodes, 3)
+})
+
+test('a small benchmark of two leaders fills every figure', async () => {
+  const report = await runGroupsBench({ clients: 4, nodes: 1, seconds: 0.2 })
+  ok(report.single.tps > 0)
+  deepEqual(
+    report.leaders.map(({ group }) => group),
+    ['a', 'b'],
+  )
+  for (const { tps, ofSingle } of report.leaders) ok(tps > 0 && ofSingle > 0)
+  ok(report.heal.entries > 0 && report.heal.ms > 0)
 })
 
 test('a benchmark of a running cluster measures the network and leaves no table behind', async () => {

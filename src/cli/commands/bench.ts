@@ -2,20 +2,26 @@
 import { type Command, Option } from 'commander'
 import { LIMITS } from '../../base/limits.ts'
 import type { BenchReport, BenchTransport } from '../../bench/bench.ts'
+import type { GroupsBenchReport } from '../../bench/groups.ts'
+import type { Rate } from '../../bench/measure.ts'
 import type { AckLevel } from '../../model/request.ts'
 import { toAck, whole } from '../arguments.ts'
 import { withJson } from '../common.ts'
-import { print, printJson } from '../output.ts'
+import { print, printJson, usageError } from '../output.ts'
 import { count, counted, milliseconds, type Paint, paintFor, tableLines } from '../terminal.ts'
 
 const HELP = `
 Without --url it starts nodes of its own in a temporary folder; all of them share this machine's
 cores and disk. With --url it uses a table of its own in that cluster and drops it at the end.
 
+With --strategy multi-leader: what a single leader does, then two groups of so many nodes that write
+at once, and how long they take to be level again after a cut.
+
 Examples:
   quorate bench
   quorate bench --clients 64 --seconds 10 --json
   quorate bench --clients 64 --transport ws
+  quorate bench --strategy multi-leader --clients 64 --nodes 1
   quorate bench --url http://10.0.0.1:7001 --ack all`
 
 interface BenchFlags {
@@ -24,6 +30,7 @@ interface BenchFlags {
   readonly nodes: number
   readonly seconds: number
   readonly transport: BenchTransport
+  readonly strategy: 'leader' | 'multi-leader'
   readonly url?: string
   readonly token?: string
   readonly json?: true
@@ -51,17 +58,66 @@ export function registerBench(root: Command): void {
     .addOption(
       new Option('--transport <name>', 'over the network').choices(['http', 'ws']).default('http'),
     )
+    .addOption(
+      new Option('--strategy <name>', 'how the order of writes is decided')
+        .choices(['leader', 'multi-leader'])
+        .default('leader'),
+    )
     .addOption(new Option('--url <url>', 'an existing cluster').env('QUORATE_URL'))
     .addOption(new Option('--token <secret>', "the cluster's token").env('QUORATE_TOKEN'))
   withJson(command)
     .addHelpText('after', HELP)
     .action(async (flags: BenchFlags) => {
+      if (flags.strategy === 'multi-leader') {
+        await benchGroups(flags)
+        return
+      }
       const { runBench } = await import('../../bench/bench.ts')
       const { json, ...options } = flags
       const report = await runBench(options)
       if (json) printJson(report)
       else print(...benchLines(report, paintFor(process.stdout)))
     })
+}
+
+async function benchGroups({ clients, nodes, seconds, url, json }: BenchFlags): Promise<void> {
+  if (url !== undefined) throw usageError('--strategy multi-leader starts nodes of its own.')
+  const { runGroupsBench } = await import('../../bench/groups.ts')
+  const most = Math.max(...clients)
+  const report = await runGroupsBench({ clients: most, nodes, seconds })
+  if (json) printJson(report)
+  else print(...groupsBenchLines(report, paintFor(process.stdout)))
+}
+
+/** The report of several leaders for people. */
+export function groupsBenchLines(report: GroupsBenchReport, paint: Paint): string[] {
+  const columns = [
+    { title: 'embedded writes' },
+    { title: 'tx/s', align: 'right' },
+    { title: 'p50', align: 'right' },
+    { title: 'p99', align: 'right' },
+    { title: 'of single', align: 'right' },
+  ] as const
+  const row = (what: string, rate: Rate, of: string): string[] => {
+    return [what, count(rate.tps), milliseconds(rate.p50Ms), milliseconds(rate.p99Ms), of]
+  }
+  const { single, leaders, heal, clients, nodes, seconds, versions, processor } = report
+  const rows = [
+    row('a single leader', single, ''),
+    ...leaders.map((rate) =>
+      row(`leader of ${rate.group}`, rate, `${Math.round(rate.ofSingle * 100)} %`),
+    ),
+  ]
+  const circumstances =
+    `${clients} clients each, groups of ${counted(nodes, 'node')}, ack majority, ${seconds} s each; ` +
+    `quorate ${versions.quorate}, node ${versions.node}, sqlite ${versions.sqlite}; ${processor}`
+  return [
+    ...tableLines(columns, rows, paint),
+    '',
+    `level again    ${milliseconds(heal.ms)} after a cut with ${count(heal.writes)} writes, 1 % of which may meet others`,
+    '',
+    paint('dim', circumstances),
+  ]
 }
 
 /** The report for people: a table of writes, then a line for each other figure. */

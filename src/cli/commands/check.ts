@@ -1,6 +1,7 @@
 /** `quorate check`: whether a file can be adopted, without doing anything to it. */
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import { QuorateError } from '../../base/errors.ts'
+import { STRATEGIES, type Strategy } from '../../model/origin-entry.ts'
 import { assertAlone, type FileReport, hasBeside, inspectFile } from '../../store/adoption.ts'
 import { withJson } from '../common.ts'
 import { print, printJson } from '../output.ts'
@@ -12,7 +13,8 @@ rows, so it takes no time on a large file; --integrity reads every page.
 
 Examples:
   quorate check shop.db
-  quorate check --integrity shop.db`
+  quorate check --integrity shop.db
+  quorate check --strategy multi-leader shop.db`
 
 export function registerCheck(root: Command): void {
   const command = root
@@ -21,10 +23,16 @@ export function registerCheck(root: Command): void {
     .description('Tells whether a SQLite file can be adopted by a node, and changes nothing.')
     .argument('<file>', 'a SQLite file')
     .option('--integrity', 'look for damage in every page as well')
+    .addOption(
+      new Option('--strategy <strategy>', 'by a cluster of which kind')
+        .choices(STRATEGIES)
+        .default('leader'),
+    )
   withJson(command)
     .addHelpText('after', HELP)
-    .action((file: string, flags: { integrity?: true; json?: true }) => {
-      const report = inspectFile(file, flags.integrity === true)
+    .action((file: string, flags: { integrity?: true; strategy: Strategy; json?: true }) => {
+      const merges = flags.strategy !== 'leader'
+      const report = inspectFile(file, { integrity: flags.integrity === true, merges })
       if (flags.json) printJson({ file, adoptable: report.problems.length === 0, ...report })
       if (report.problems.length > 0) {
         const detail = `${file} can't be replicated: ${report.problems.join(' ')}`

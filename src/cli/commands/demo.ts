@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve as resolvePath } from 'node:path'
 import { type Command, Option } from 'commander'
+import { STRATEGIES, type Strategy } from '../../model/origin-entry.ts'
 import { whole } from '../arguments.ts'
 import { type City, loadCities } from '../demo/cities.ts'
 import { DemoCluster, type DemoEvent } from '../demo/cluster.ts'
@@ -10,6 +11,7 @@ import { buildDataset } from '../demo/dataset.ts'
 import { runLive } from '../demo/live.ts'
 import { Load } from '../demo/load.ts'
 import { isGood, reportLines, runScript } from '../demo/script.ts'
+import { COUNTERS, runGroupsScript } from '../demo/script-groups.ts'
 import { EXIT_FAILURE, exitCodeOfSignal, print, printJson, usageError } from '../output.ts'
 import { count, counted, paintFor } from '../terminal.ts'
 
@@ -17,21 +19,30 @@ const HELP = `
 The live view has keys: k kills the leader, 1-9 kill or start a node, c cuts the leader off, h heals,
 a adds a node, t hands leadership over, q quits. Ctrl-C ends the nodes and removes their files.
 
+With several leaders c cuts the last group off from the others.
+
 With --seconds nobody is needed: load, SIGKILL of the leader at half time, restart, and then a check
-that every acknowledged write is on every replica exactly once. Exit code 1 if not.
+that every acknowledged write is on every replica exactly once. With several leaders the last group is cut off for a third of the time,
+and all of them go on. Exit code 1 if anything is missing or differs.
 
 Examples:
   quorate demo
   quorate demo --nodes 5 --keep /tmp/demo
-  quorate demo --seconds 20 --json`
+  quorate demo --seconds 20 --json
+  quorate demo --strategy multi-leader --groups 2 --nodes 3
+  quorate demo --strategy peer --seconds 20`
 
 const CLIENTS = 16
 const THINK_MS = 2
 const NODES_MAX = 7
 
+/** With several groups what is started is groups times nodes. */
+const PROCESSES_MAX = 12
+
 interface DemoFlags {
-  readonly strategy: string
+  readonly strategy: Strategy
   readonly nodes: number
+  readonly groups?: number
   readonly seconds?: number
   readonly json?: true
   readonly keep?: string
@@ -44,13 +55,19 @@ export function registerDemo(root: Command): void {
     .description('Runs a cluster on this machine with real data, under load, with a live view.')
     .addOption(
       new Option('--strategy <name>', 'how the order of writes is decided')
-        .choices(['leader', 'multi-leader', 'peer'])
+        .choices(STRATEGIES)
         .default('leader'),
     )
     .addOption(
-      new Option('--nodes <count>', `nodes to start, at most ${NODES_MAX}`)
+      new Option('--nodes <count>', `nodes to start, of each group if there are several`)
         .argParser(whole(1, NODES_MAX))
         .default(3),
+    )
+    .addOption(
+      new Option(
+        '--groups <count>',
+        'groups with a leader each; multi-leader only, default 2',
+      ).argParser(whole(2, NODES_MAX)),
     )
     .addOption(
       new Option('--seconds <count>', 'run the scripted form for so long').argParser(
@@ -67,15 +84,24 @@ export function registerDemo(root: Command): void {
 }
 
 function checkFlags(flags: DemoFlags): void {
-  if (flags.strategy !== 'leader') {
-    throw usageError(
-      `The strategy ${flags.strategy} comes with the next release; this one has: leader.`,
-    )
+  const { strategy, groups, seconds, nodes } = flags
+  if (groups !== undefined && strategy !== 'multi-leader') {
+    throw usageError('--groups goes with --strategy multi-leader only.')
   }
-  if (flags.json && flags.seconds === undefined) throw usageError('--json needs --seconds.')
-  if (flags.seconds !== undefined && flags.nodes < 3) {
+  const { groups: all, nodes: each } = sizesOf(flags)
+  if (all * each > PROCESSES_MAX) {
+    throw usageError(`${all} groups of ${each} nodes are more than ${PROCESSES_MAX} processes.`)
+  }
+  if (flags.json && seconds === undefined) throw usageError('--json needs --seconds.')
+  if (seconds !== undefined && strategy !== 'multi-leader' && nodes < 3) {
     throw usageError('The scripted form kills the leader, which needs at least --nodes 3.')
   }
+}
+
+/** Each node is a group of its own among peers. */
+function sizesOf({ strategy, groups, nodes }: DemoFlags): { groups: number; nodes: number } {
+  if (strategy === 'peer') return { groups: nodes, nodes: 1 }
+  return { groups: strategy === 'leader' ? 1 : (groups ?? 2), nodes }
 }
 
 async function demo(flags: DemoFlags): Promise<void> {
@@ -111,7 +137,8 @@ class Session {
     this.#dir = dir
     this.#cluster = new DemoCluster({
       dir,
-      nodes: flags.nodes,
+      strategy: flags.strategy,
+      ...sizesOf(flags),
       onEvent: (event) => this.#events.push(event),
     })
   }
@@ -120,7 +147,13 @@ class Session {
     const cities = await this.#prepare()
     const cityIds = cities.map(({ id }) => id)
     const cluster = this.#cluster
-    const load = new Load({ urls: cluster.urls, cityIds, clients: CLIENTS, thinkMs: THINK_MS })
+    const load = new Load({
+      groups: cluster.groups.map((group) => cluster.urlsOf(group)),
+      cityIds,
+      clients: CLIENTS,
+      thinkMs: THINK_MS,
+      claims: cluster.hasOrigins,
+    })
     this.#load = load
     const { seconds } = this.#flags
     if (seconds !== undefined) return await this.#script(load, seconds)
@@ -148,15 +181,29 @@ class Session {
     const counts = buildDataset(this.#cluster.firstFile, cities)
     const tables = Object.entries(counts).map(([table, rows]) => `${table} ${count(rows)}`)
     this.#tell(`data set: ${tables.join(', ')} rows, with indexes, triggers and full-text search`)
-    const { nodes } = this.#flags
-    this.#tell(`starting ${counted(nodes, 'node')}: a founds the cluster, the others join it`)
+    const { groups, nodes } = sizesOf(this.#flags)
+    const leaders = groups > 1 ? ` in ${groups} groups` : ''
+    const what = `starting ${counted(groups * nodes, 'node')}${leaders}`
+    this.#tell(`${what}: the first founds the cluster, the others join it`)
     await this.#cluster.start()
+    if (this.#cluster.hasOrigins) await this.#setRules()
     this.#tell(`all vote after ${((performance.now() - this.#startedAt) / 1000).toFixed(1)} s`)
     return cities
   }
 
+  /** Both sides' counting counts. */
+  async #setRules(): Promise<void> {
+    for (const [table, column] of COUNTERS) {
+      await this.#cluster.post('/admin/rule', { table, column, rule: 'add' })
+    }
+  }
+
   async #script(load: Load, seconds: number): Promise<void> {
-    const report = await runScript(this.#cluster, load, seconds, (line) => this.#tell(line))
+    const { strategy } = this.#flags
+    const tell = (line: string): void => this.#tell(line)
+    const report = await (strategy === 'leader'
+      ? runScript(this.#cluster, load, seconds, tell)
+      : runGroupsScript(strategy, this.#cluster, load, seconds, tell))
     if (this.#flags.json) printJson(report)
     else print(...reportLines(report, paintFor(process.stdout)))
     if (!isGood(report)) process.exitCode = EXIT_FAILURE

@@ -3,8 +3,9 @@ import { once } from 'node:events'
 import { createWriteStream, existsSync, type WriteStream } from 'node:fs'
 import { rename, rm } from 'node:fs/promises'
 import { type Command, Option } from 'commander'
-import { READ_LEVELS, type ReadLevel } from '../../model/request.ts'
+import type { ReadLevel } from '../../model/request.ts'
 import type { DumpOptions } from '../../store/dump.ts'
+import { toRead } from '../arguments.ts'
 import { type CommonFlags, targetOf, withTarget } from '../common.ts'
 import { dumpFile, dumpNode } from '../dump-node.ts'
 import { usageError } from '../output.ts'
@@ -39,7 +40,7 @@ export function registerDump(root: Command): void {
     .option('--schema-only', 'no rows')
     .option('--data-only', 'rows only')
     .addOption(
-      new Option('--read <level>', 'what a node may miss').choices(READ_LEVELS).default('strong'),
+      new Option('--read <level>', 'what a node may miss').argParser(toRead).default('strong'),
     )
   withTarget(command)
     .addHelpText('after', HELP)

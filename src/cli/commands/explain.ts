@@ -1,9 +1,18 @@
 /** `quorate explain`: what this cluster promises, survives and stops at, in sentences. */
 import { type Command, Option } from 'commander'
 import { QuorateError } from '../../base/errors.ts'
+import type { Strategy } from '../../model/origin-entry.ts'
 import type { NodeStatus } from '../../model/status.ts'
+import { levelsOf } from '../../node/options.ts'
 import { type CommonFlags, targetOf, withJson, withTarget } from '../common.ts'
-import { getJson } from '../node-client.ts'
+import {
+  explainGroups,
+  explainShape,
+  type GroupsExplanation,
+  groupsHead,
+  mayFail,
+} from '../explain-groups.ts'
+import { getJson, statusOf, type Target } from '../node-client.ts'
 import { mergeOptions, type ServeOptions } from '../options.ts'
 import { print, printJson } from '../output.ts'
 import { counted, type Paint, paintFor } from '../terminal.ts'
@@ -16,7 +25,9 @@ Examples:
   quorate explain --url http://10.0.0.1:7001
   quorate explain --config quorate.yaml`
 
-export interface Explanation {
+const ANSWER_MS = 1_500
+
+export interface LeaderExplanation {
   readonly strategy: 'leader'
   readonly voters: readonly string[]
   readonly learners: readonly string[]
@@ -30,6 +41,8 @@ export interface Explanation {
   readonly advice: readonly string[]
 }
 
+export type Explanation = LeaderExplanation | GroupsExplanation
+
 export function registerExplain(root: Command): void {
   const command = root
     .command('explain')
@@ -41,15 +54,24 @@ export function registerExplain(root: Command): void {
     .action(async (flags: CommonFlags & { readonly config?: string }) => {
       const explanation =
         flags.config === undefined
-          ? explain(await getJson<NodeStatus>(targetOf(flags), '/status'))
+          ? explain(await statusOfLeader(targetOf(flags)))
           : explainConfig(readOptions(flags.config))
       if (flags.json) printJson(explanation)
       else print(...explanationLines(explanation, paintFor(process.stdout)))
     })
 }
 
-/** Reads the promises off the members. */
+/** With several groups only a group's leader knows which others it reaches. */
+async function statusOfLeader(target: Target): Promise<NodeStatus> {
+  const asked = await getJson<NodeStatus>(target, '/status')
+  const { leader, origins, role } = asked
+  if (origins === null || leader === null || role === 'leader') return asked
+  return (await statusOf(leader.url, target.token, ANSWER_MS)) ?? asked
+}
+
+/** Reads the promises off the members, or off the groups where there are several leaders. */
 export function explain(status: NodeStatus): Explanation {
+  if (status.origins !== null) return explainGroups(status, status.origins)
   const voters = status.members.filter(({ role }) => role === 'voter')
   const learners = status.members.filter(({ role }) => role === 'learner')
   const majority = Math.floor(voters.length / 2) + 1
@@ -81,6 +103,9 @@ export function explainConfig(options: ServeOptions): Explanation {
     throw new QuorateError('BAD_CONFIG', detail)
   }
   const count = expect ?? 1
+  const strategy = options.strategy ?? 'leader'
+  if (strategy !== 'leader') return explainFounding(strategy, options, count)
+  const levels = levelsOf(strategy, options)
   const voters = join.length === count ? join : [name, ...join].slice(0, count)
   const majority = Math.floor(count / 2) + 1
   return {
@@ -92,11 +117,26 @@ export function explainConfig(options: ServeOptions): Explanation {
     survivesNow: count - majority,
     promises: [
       ...promises(majority, count),
-      `A write that names no level is answered at ack ${options.ack}, a read at ${options.read}.`,
+      `A write that names no level is answered at ack ${levels.ack}, a read at ${levels.read}.`,
     ],
     stops: stops(majority, count, 0),
     advice: advice(count, count, majority),
   }
+}
+
+/** A cluster of several groups when it has just been founded: by one, or by so many peers. */
+function explainFounding(
+  strategy: Exclude<Strategy, 'leader'>,
+  { name, group, join }: ServeOptions,
+  count: number,
+): Explanation {
+  const own = group ?? name
+  const peers = join.length === count ? join : [own, ...join].slice(0, count)
+  const groups = strategy === 'peer' ? peers : [own]
+  const voters = [name]
+  const shape = { strategy, groups, group: own, voters, learners: [], majority: 1, keeper: own }
+  const alone = { survives: 0, survivesNow: 0 }
+  return explainShape({ ...shape, ...alone }, [])
 }
 
 /** File and name say nothing about promises: a file that is shared by all nodes leaves them out. */
@@ -141,16 +181,9 @@ function advice(voters: number, up: number, majority: number): string[] {
 
 /** An explanation for people. */
 export function explanationLines(explanation: Explanation, paint: Paint): string[] {
-  const { voters, learners, survives, survivesNow, majority } = explanation
-  const may = (count: number): string => (count <= 0 ? 'none' : counted(count, 'voter'))
-  const now = survivesNow < 0 ? 'there is no majority' : may(survivesNow)
   const bullets = (list: readonly string[]): string[] => list.map((line) => `  - ${line}`)
   return [
-    `One leader, ${counted(voters.length, 'voter')} (${voters.join(', ')})` +
-      (learners.length > 0
-        ? `, ${counted(learners.length, 'learner')} (${learners.join(', ')})`
-        : ''),
-    `Majority: ${majority}. May fail at once: ${may(survives)}. From now on: ${now}.`,
+    ...(explanation.strategy === 'leader' ? leaderHead(explanation) : groupsHead(explanation)),
     '',
     paint('bold', 'It promises'),
     ...bullets(explanation.promises),
@@ -160,5 +193,17 @@ export function explanationLines(explanation: Explanation, paint: Paint): string
     ...(explanation.advice.length > 0
       ? ['', ...explanation.advice.map((line) => paint('yellow', `! ${line}`))]
       : []),
+  ]
+}
+
+function leaderHead(explanation: LeaderExplanation): string[] {
+  const { voters, learners, survives, survivesNow, majority } = explanation
+  return [
+    `One leader, ${counted(voters.length, 'voter')} (${voters.join(', ')})` +
+      (learners.length > 0
+        ? `, ${counted(learners.length, 'learner')} (${learners.join(', ')})`
+        : ''),
+    `Majority: ${majority}. May fail at once: ${mayFail(survives)}. ` +
+      `From now on: ${mayFail(survivesNow)}.`,
   ]
 }

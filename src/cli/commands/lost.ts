@@ -8,6 +8,7 @@ import { counted, type Paint, paintFor, printable, tableLines } from '../termina
 const HELP = `
 What a leader had answered at ack local, or not answered at all, and no majority held when it lost
 its leadership, is undone and kept in a file at that node. Each node keeps its own: give its --url.
+So does a group that was removed with what it had sent to nobody.
 
 Examples:
   quorate lost --url http://10.0.0.1:7001

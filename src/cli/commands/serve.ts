@@ -24,6 +24,7 @@ const HELP = `
 Without --join, a file that belongs to no cluster founds one, with its content as the first state.
 With --join the node gets everything from the cluster and becomes a voter by itself.
 On a restart the file knows its cluster; --join is then only a hint of where to look.
+With --strategy multi-leader several groups of nodes write, with peer every node does: docs/groups.md.
 
 SIGTERM, SIGINT and SIGHUP end the node in order: a leader hands over first. The exit code is 0, or
 143 (ended by SIGTERM) if a read was running that can't be interrupted.
@@ -34,6 +35,8 @@ environment wins over the command line, which wins over the file. docs/options.m
 Examples:
   quorate serve shop.db --name a --listen 10.0.0.1:7001
   quorate serve shop.db --name b --listen 10.0.0.2:7001 --join http://10.0.0.1:7001
+  quorate serve shop.db --name e1 --listen 10.0.0.1:7001 --strategy multi-leader --group east
+  quorate serve shop.db --name w1 --listen 10.1.0.1:7001 --join http://10.0.0.1:7001 --group west
   QUORATE_TOKEN=… quorate serve shop.db --config quorate.yaml`
 
 export function registerServe(root: Command): void {

@@ -2,8 +2,8 @@
 import { type Command, Option } from 'commander'
 import type { AckLevel, Cell, ExecuteResult, ReadLevel } from '../../client/index.ts'
 import { connect } from '../../client/index.ts'
-import { READ_LEVELS } from '../../model/request.ts'
-import { toAck, whole } from '../arguments.ts'
+import { ACK_FORM, READ_FORM } from '../../model/levels.ts'
+import { toAck, toRead, whole } from '../arguments.ts'
 import { type CommonFlags, targetOf, withJson, withTarget } from '../common.ts'
 import { print, printJson, usageError } from '../output.ts'
 import { MODES, type RenderMode } from '../shell/render.ts'
@@ -41,10 +41,8 @@ export function registerSql(root: Command): void {
     .summary('run statements, or a shell')
     .description('Runs SQL on any node: a statement, a script, or an interactive shell.')
     .argument('[statement]', 'the statement')
-    .addOption(new Option('--read <level>', 'what a read may miss').choices(READ_LEVELS))
-    .addOption(
-      new Option('--ack <level>', 'local, majority, all or a number of voters').argParser(toAck),
-    )
+    .addOption(new Option('--read <level>', READ_FORM).argParser(toRead))
+    .addOption(new Option('--ack <level>', ACK_FORM).argParser(toAck))
     .addOption(new Option('--mode <mode>', 'how rows look').choices(MODES))
     .option('--csv', 'print CSV with a line of names, the same as --mode csv')
     .option('--no-headers', 'without the names of columns')

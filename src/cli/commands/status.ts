@@ -1,16 +1,18 @@
 /** `quorate status`: who leads, who follows, how far each has come. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Command } from 'commander'
+import type { NodeStatus } from '../../model/status.ts'
 import { clusterLines } from '../cluster-view.ts'
 import { type CommonFlags, targetOf, withJson, withTarget } from '../common.ts'
 import type { Target } from '../node-client.ts'
 import { errorLine, print, printJson } from '../output.ts'
 import { alarmsOf, type ClusterSample, sampleCluster } from '../samples.ts'
 import { Screen } from '../screen.ts'
-import { clip, counted, type Paint, paintFor } from '../terminal.ts'
+import { clip, counted, duration, type Paint, paintFor } from '../terminal.ts'
 
 const HELP = `
-Lag is how many entries a node has still to apply.
+Lag is how many entries of its group a node has still to apply. With several groups \`quorate groups\`
+shows how they stand to each other.
 
 Examples:
   quorate status --url http://10.0.0.1:7001
@@ -38,10 +40,9 @@ export function registerStatus(root: Command): void {
 /** The whole answer of `quorate status` as lines. */
 export function statusLines(sample: ClusterSample, paint: Paint): string[] {
   const { from } = sample
-  const leader = from.leader === null ? paint('red', 'no leader') : `leader ${from.leader.name}`
   const cluster = from.cluster === null ? 'no cluster yet' : `cluster ${from.cluster}`
   const lines = [
-    `${cluster} · term ${from.term} · ${leader} · release ${from.release}`,
+    `${cluster} · ${headOf(from, paint)} · release ${from.release}`,
     '',
     ...clusterLines(sample.nodes, paint),
   ]
@@ -52,6 +53,20 @@ export function statusLines(sample: ClusterSample, paint: Paint): string[] {
     lines.push('', `${counted(lost, 'file')} of work that was taken back: quorate lost`)
   }
   return lines
+}
+
+/** Who leads, or what the groups are like. */
+function headOf({ term, leader, origins }: NodeStatus, paint: Paint): string {
+  if (origins === null) {
+    return `term ${term} · ${leader === null ? paint('red', 'no leader') : `leader ${leader.name}`}`
+  }
+  const writing = origins.groups.filter(({ standing }) => standing !== 'removed')
+  const lag = origins.stableLagMs
+  return [
+    `${origins.strategy}, ${counted(writing.length, 'group')}`,
+    ...(lag === null || lag === 0 ? [] : [`final up to ${duration(lag)} ago`]),
+    ...(origins.held ? [paint('yellow', 'writes wait for a change of the schema')] : []),
+  ].join(' · ')
 }
 
 async function watch(target: Target, json: boolean): Promise<void> {

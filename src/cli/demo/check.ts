@@ -1,8 +1,8 @@
 /** After the load: are all replicas equal, and is each acknowledged write there exactly once? */
 
 import { connect, type RemoteDb } from '../../client/index.ts'
+import type { VerifyReport } from '../../node/verifier.ts'
 import type { Verified } from '../../store/types.ts'
-import type { VerifyReport } from '../commands/verify.ts'
 import type { DemoCluster } from './cluster.ts'
 import { type Audit, audit, type ClientRecord, type ReplicaContent, worst } from './ledger.ts'
 
@@ -12,6 +12,8 @@ const PAGE_ROWS = 20_000
 
 export interface CheckResult extends Audit {
   readonly identical: boolean
+  /** Rows of the conflict table. */
+  readonly conflicts: number
   /** Why replicas are not identical, or problems that a replica's own checks found. */
   readonly problems: readonly string[]
 }
@@ -22,17 +24,37 @@ export async function checkCluster(
   records: readonly ClientRecord[],
 ): Promise<CheckResult> {
   await cluster.until('all replicas have applied the same', SETTLE_MS, () => isLevel(cluster))
-  const report = await cluster.post<VerifyReport>('/admin/verify', {}, VERIFY_MS)
-  const contents = await Promise.all(cluster.urls.map(readReplica))
+  const reports = await Promise.all(
+    cluster.groups.map((group) =>
+      cluster.post<VerifyReport>('/admin/verify', {}, { group, timeoutMs: VERIFY_MS }),
+    ),
+  )
+  const nodes = Object.assign({}, ...reports.map((report) => report.nodes)) as VerifyReport['nodes']
+  const { hasOrigins } = cluster
+  const contents = await Promise.all(cluster.urls.map((url) => readReplica(url, hasOrigins)))
   const names = cluster.names
+  const different = differences(nodes)
   return {
     ...worst(contents.map((content) => audit(records, content))),
-    identical: report.identical,
+    identical: reports.every((report) => report.identical) && different.length === 0,
+    conflicts: Math.max(...contents.map(({ conflicts }) => conflicts)),
     problems: [
-      ...Object.entries(report.nodes).flatMap(([name, result]) => problemsOf(name, result)),
+      ...different.map((table) => `table ${table} is not the same in all groups`),
+      ...Object.entries(nodes).flatMap(([name, result]) => problemsOf(name, result)),
       ...contents.flatMap(({ derived }, at) => derived.map((text) => `${names[at]}: ${text}`)),
     ],
   }
+}
+
+/** What AUTOINCREMENT goes on from is each group's own. */
+const OWN_OF_GROUP = 'sqlite_sequence'
+
+/** Tables whose checksums are not the same everywhere; each group has been compared by itself. */
+function differences(nodes: VerifyReport['nodes']): string[] {
+  const all = Object.values(nodes).flatMap((result) => ('code' in result ? [] : [result.tables]))
+  const tables = new Set(all.flatMap((each) => Object.keys(each)))
+  tables.delete(OWN_OF_GROUP)
+  return [...tables].filter((table) => new Set(all.map((each) => each[table])).size > 1)
 }
 
 /** What triggers keep up to date must fit the rows, as if each had fired once: [what, query]. */
@@ -49,8 +71,13 @@ const DERIVED: readonly (readonly [string, string])[] = [
   ],
 ]
 
+/** Each group by itself, and between groups nothing that one has and another has not. */
 function isLevel(cluster: DemoCluster): boolean {
-  const statuses = cluster.samples.map(({ status }) => status)
+  return cluster.groups.every((group) => isGroupLevel(cluster, group)) && isExchanged(cluster)
+}
+
+function isGroupLevel(cluster: DemoCluster, group: string): boolean {
+  const statuses = cluster.samplesOf(group).map(({ status }) => status)
   const positions = statuses.map((status) => status?.log.applied ?? -1)
   const leads = statuses.some((status) => status?.role === 'leader')
   const [first] = positions
@@ -62,6 +89,41 @@ function isLevel(cluster: DemoCluster): boolean {
   )
 }
 
+/** Whether every replica has applied what the groups had made when they were asked just now. */
+function isExchanged(cluster: DemoCluster): boolean {
+  return reaches(cluster, madeBy(cluster))
+}
+
+/** Waits until everything that had been made is everywhere; under load, so not for what comes after. */
+export async function untilExchanged(cluster: DemoCluster): Promise<boolean> {
+  await cluster.poll()
+  const made = madeBy(cluster)
+  const level = cluster.until('all groups are level', SETTLE_MS, () => reaches(cluster, made))
+  return await level.then(
+    () => true,
+    () => false,
+  )
+}
+
+/** Group to how many entries of it anybody has. */
+function madeBy(cluster: DemoCluster): ReadonlyMap<string, number> {
+  const made = new Map<string, number>()
+  for (const { status } of cluster.samples) {
+    for (const { name, applied } of status?.origins?.groups ?? []) {
+      made.set(name, Math.max(made.get(name) ?? 0, applied))
+    }
+  }
+  return made
+}
+
+function reaches(cluster: DemoCluster, made: ReadonlyMap<string, number>): boolean {
+  return cluster.samples.every(({ status }) => {
+    if (status === null) return false
+    const applied = new Map(status.origins?.groups.map((group) => [group.name, group.applied]))
+    return [...made].every(([name, sequence]) => (applied.get(name) ?? 0) >= sequence)
+  })
+}
+
 function problemsOf(name: string, result: VerifyReport['nodes'][string]): string[] {
   if ('code' in result) return [`${name}: ${result.code}: ${result.detail}`]
   const verified: Verified = result
@@ -71,7 +133,8 @@ function problemsOf(name: string, result: VerifyReport['nodes'][string]): string
 /** Everything the load wrote, as this very replica holds it. */
 async function readReplica(
   url: string,
-): Promise<ReplicaContent & { readonly derived: readonly string[] }> {
+  hasOrigins: boolean,
+): Promise<ReplicaContent & { readonly derived: readonly string[]; readonly conflicts: number }> {
   const db = connect(url, { fetch: onlyAt(url), read: 'local', timeoutMs: 30_000 })
   try {
     const visits: { client: string; number: number }[] = []
@@ -88,14 +151,33 @@ async function readReplica(
       const n = Number((await db.query(sql))[0]?.['n'])
       if (n !== 0) derived.push(`${n} ${what}`)
     }
+    const seats = await db.query('SELECT client, number FROM seat')
+    const kept = hasOrigins ? await conflictsOf(db) : []
     return {
       visits,
       derived,
+      claims: new Set(seats.map(({ client, number }) => `${client} ${number}`)),
+      lostClaims: new Set(kept.map(({ claim }) => claim).filter((claim) => claim !== null)),
+      conflicts: kept.length,
       counters: new Map(counters.map((row) => [String(row['name']), Number(row['visits'])])),
     }
   } finally {
     db.close()
   }
+}
+
+/** What the conflict table keeps; `claim` of those that lost a seat. */
+async function conflictsOf(db: RemoteDb): Promise<{ readonly claim: string | null }[]> {
+  const rows = await db.query('SELECT name, lost FROM quorate_conflicts')
+  return rows.map(({ name, lost }) => ({
+    claim: name === 'seat' && lost !== null ? claimOf(String(lost)) : null,
+  }))
+}
+
+/** Of a row of `seat` as the conflict table keeps it. */
+function claimOf(lost: string): string | null {
+  const [, , client, number] = JSON.parse(lost) as [unknown, unknown, string?, number?]
+  return client === undefined || number === undefined ? null : `${client} ${number}`
 }
 
 async function visitsAfter(

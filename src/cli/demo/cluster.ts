@@ -3,6 +3,7 @@ import { basename, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { QuorateError } from '../../base/errors.ts'
 import { ChildNode, freePort } from '../../bench/child-node.ts'
+import type { Strategy } from '../../model/origin-entry.ts'
 import type { NodeStatus } from '../../model/status.ts'
 import type { NodeEvent } from '../../node/ports.ts'
 import { type NodeSample, ratesBetween } from '../cluster-view.ts'
@@ -33,6 +34,8 @@ export interface DemoEvent {
 
 interface DemoNode {
   readonly child: ChildNode
+  /** Nodes of one group share a leader. */
+  readonly group: string
   note: NodeSample['note']
   status: NodeStatus | null
   rates: NodeSample['rates']
@@ -44,6 +47,10 @@ interface DemoNode {
 
 export interface DemoClusterOptions {
   readonly dir: string
+  readonly strategy: Strategy
+  /** How many, each with a leader of its own. */
+  readonly groups: number
+  /** In each group. */
   readonly nodes: number
   readonly onEvent: (event: DemoEvent) => void
 }
@@ -52,8 +59,10 @@ export class DemoCluster {
   readonly #options: DemoClusterOptions
   readonly #nodes: DemoNode[] = []
   readonly #closing = new AbortController()
-  /** Kept across a failover, until somebody else says to lead. */
-  #leader: string | null = null
+  /** By group; kept across a failover, until somebody else says to lead. */
+  readonly #leaders = new Map<string, string>()
+  /** The side of a cut between groups, while there is one. */
+  #cutGroup: string | null = null
 
   constructor(options: DemoClusterOptions) {
     this.#options = options
@@ -61,7 +70,7 @@ export class DemoCluster {
 
   /** The first node's file, where the data set must be before start(). */
   get firstFile(): string {
-    return join(this.#options.dir, 'a.db')
+    return join(this.#options.dir, `${this.#nameOf('a', 0)}.db`)
   }
 
   get urls(): string[] {
@@ -72,14 +81,37 @@ export class DemoCluster {
     return this.#nodes.map(({ child }) => child.name)
   }
 
-  /** Name of the node that leads, as last seen. */
+  get groups(): string[] {
+    return [...new Set(this.#nodes.map(({ group }) => group))]
+  }
+
+  /** Several groups write, each by a leader of its own. */
+  get hasOrigins(): boolean {
+    return this.#options.strategy !== 'leader'
+  }
+
+  urlsOf(group: string): string[] {
+    return this.#nodes.filter((node) => node.group === group).map(({ child }) => child.url)
+  }
+
+  /** Name of the node that leads, of the first group if there are several, as last seen. */
   get leader(): string | null {
-    return this.#leader
+    return this.leaderOf('a')
+  }
+
+  leaderOf(group: string): string | null {
+    return this.#leaders.get(group) ?? null
+  }
+
+  samplesOf(group: string): NodeSample[] {
+    const names = this.#nodes.filter((node) => node.group === group).map(({ child }) => child.name)
+    return this.samples.filter(({ name }) => names.includes(name))
   }
 
   get samples(): NodeSample[] {
-    return this.#nodes.map(({ child, note, status, rates }) => {
-      return { name: child.name, url: child.url, status, note, rates }
+    return this.#nodes.map(({ child, group, note, status, rates }) => {
+      const base = { name: child.name, url: child.url, status, note, rates }
+      return this.hasOrigins ? { ...base, group } : base
     })
   }
 
@@ -89,25 +121,33 @@ export class DemoCluster {
 
   /** Founds the cluster with the first node, lets the others join, waits until all vote. */
   async start(): Promise<void> {
-    const first = await this.#make()
-    await this.#launch(first)
+    const { groups, nodes } = this.#options
+    const names = Array.from({ length: groups }, (_, at) => letter(at))
+    // The first of each group founds it; then the others may come all at once.
+    for (const group of names) await this.#launch(await this.#make(group))
     const others: DemoNode[] = []
-    for (let at = 1; at < this.#options.nodes; at += 1) others.push(await this.#make())
+    for (const group of names) {
+      for (let at = 1; at < nodes; at += 1) others.push(await this.#make(group))
+    }
     await Promise.all(others.map((node) => this.#launch(node)))
-    await this.until('all nodes vote', READY_MS, () => {
-      const voters = this.#nodes[0]?.status?.members.filter(({ role }) => role === 'voter')
-      return voters?.length === this.#nodes.length
-    })
+    await this.until('all nodes vote', READY_MS, () =>
+      this.#nodes.every(({ group, status }) => {
+        const voters = status?.members.filter(({ role }) => role === 'voter')
+        return voters?.length === this.urlsOf(group).length
+      }),
+    )
   }
 
   /** Asks every node how it is, all at once. */
   async poll(): Promise<void> {
     await Promise.all(this.#nodes.map((node) => this.#pollOne(node)))
-    const leading = this.#nodes
-      .filter(({ status }) => status?.role === 'leader')
-      .toSorted((a, b) => (b.status?.term ?? 0) - (a.status?.term ?? 0))
-    const name = leading[0]?.child.name
-    if (name !== undefined) this.#leader = name
+    for (const group of this.groups) {
+      const leading = this.#nodes
+        .filter((node) => node.group === group && node.status?.role === 'leader')
+        .toSorted((a, b) => (b.status?.term ?? 0) - (a.status?.term ?? 0))
+      const name = leading[0]?.child.name
+      if (name !== undefined) this.#leaders.set(group, name)
+    }
   }
 
   /** SIGKILL; resolves when the process is gone. */
@@ -129,7 +169,7 @@ export class DemoCluster {
 
   /** Cuts the leader off from the other nodes; clients still reach it. */
   async cutLeader(): Promise<void> {
-    const name = this.#leader
+    const name = this.leader
     if (name === null) return
     const node = this.#node(name)
     if (!node.child.running) return
@@ -141,9 +181,28 @@ export class DemoCluster {
     node.note = 'cut off'
   }
 
+  /** Cuts every connection between a group and all others; clients still reach both sides. */
+  async cutGroup(group: string): Promise<void> {
+    this.#say(`cut group ${group} off`)
+    this.#cutGroup = group
+    await Promise.all(this.#nodes.map((node) => this.#cutFromGroups(node)))
+  }
+
+  /** A node that starts during the cut is on its side of it as well. */
+  async #cutFromGroups(node: DemoNode): Promise<void> {
+    const group = this.#cutGroup
+    if (group === null || !node.child.running) return
+    const others = this.#nodes.filter((one) => (one.group === group) !== (node.group === group))
+    await this.#fault(
+      node,
+      others.map(({ child }) => child.name),
+    )
+  }
+
   /** Ends all cuts. */
   async heal(): Promise<void> {
     this.#say('heal the network')
+    this.#cutGroup = null
     await Promise.all(
       this.#nodes.map(async (node) => {
         if (!node.child.running) return
@@ -155,7 +214,7 @@ export class DemoCluster {
 
   /** One more node, on a file of its own. */
   async add(): Promise<void> {
-    const node = await this.#make()
+    const node = await this.#make('a')
     this.#say(`add ${node.child.name}`)
     await this.#launch(node)
   }
@@ -165,11 +224,18 @@ export class DemoCluster {
     await this.post('/admin/transfer', { name: null })
   }
 
-  /** POST to any node that runs, the leader first. */
-  async post<T>(path: string, body: unknown, timeoutMs?: number): Promise<T> {
+  /** POST to any node of a group that runs, the leader first. */
+  async post<T>(
+    path: string,
+    body: unknown,
+    { group = 'a', timeoutMs }: { readonly group?: string; readonly timeoutMs?: number } = {},
+  ): Promise<T> {
+    const leader = this.leaderOf(group)
     const urls = this.#nodes
-      .filter(({ child }) => child.running)
-      .toSorted((one, other) => Number(this.#leads(other)) - Number(this.#leads(one)))
+      .filter((node) => node.group === group && node.child.running)
+      .toSorted(
+        (one, other) => Number(other.child.name === leader) - Number(one.child.name === leader),
+      )
       .map(({ child }) => child.url)
     return await postJson<T>({ urls, token: null }, path, body, timeoutMs)
   }
@@ -201,19 +267,20 @@ export class DemoCluster {
     )
   }
 
-  async #make(): Promise<DemoNode> {
-    const { dir } = this.#options
-    const name = String.fromCharCode('a'.charCodeAt(0) + this.#nodes.length)
+  async #make(group: string): Promise<DemoNode> {
+    const { dir, strategy } = this.#options
     const join = this.urls
     const child = new ChildNode({
       dir,
-      name,
+      name: this.#nameOf(group, this.urlsOf(group).length),
       port: await freePort(),
       join,
+      flags: strategy === 'leader' ? [] : ['--strategy', strategy, '--group', group],
       env: { ...NO_SETTINGS, QUORATE_FAULTS: '1' },
     })
     const node: DemoNode = {
       child,
+      group,
       note: 'starting',
       status: null,
       rates: null,
@@ -222,6 +289,13 @@ export class DemoCluster {
     }
     this.#nodes.push(node)
     return node
+  }
+
+  /** a, b, c with one leader; a1, a2 … b1 with several; a, b, c again where each is a group. */
+  #nameOf(group: string, at: number): string {
+    const { strategy, nodes } = this.#options
+    if (strategy === 'leader') return letter(at)
+    return nodes === 1 ? group : `${group}${at + 1}`
   }
 
   async #launch(node: DemoNode): Promise<void> {
@@ -233,6 +307,7 @@ export class DemoCluster {
       throw new QuorateError('INTERNAL', `${cause.message}.`, {}, { cause })
     })
     node.note = null
+    await this.#cutFromGroups(node)
     void this.#follow(node)
   }
 
@@ -276,10 +351,6 @@ export class DemoCluster {
     await postJson({ urls: [node.child.url], token: null }, '/admin/fault', { cut })
   }
 
-  #leads(node: DemoNode): boolean {
-    return node.child.name === this.#leader
-  }
-
   #node(name: string): DemoNode {
     const node = this.#nodes.find(({ child }) => child.name === name)
     if (node === undefined) throw new QuorateError('MEMBER_UNKNOWN', `There is no node ${name}.`)
@@ -289,6 +360,10 @@ export class DemoCluster {
   #say(text: string): void {
     this.#options.onEvent({ at: performance.now(), source: 'demo', level: 'info', text })
   }
+}
+
+function letter(at: number): string {
+  return String.fromCharCode('a'.charCodeAt(0) + at)
 }
 
 /** `leader.elected` with its facts -> `leader elected: term 3`. */

@@ -46,6 +46,12 @@ CREATE TABLE review (
   stars INTEGER NOT NULL CHECK (stars BETWEEN 1 AND 5),
   words TEXT NOT NULL
 );
+CREATE TABLE seat (
+  id INTEGER PRIMARY KEY,
+  label TEXT NOT NULL UNIQUE,
+  client TEXT NOT NULL REFERENCES client (name),
+  number INTEGER NOT NULL
+);
 CREATE VIRTUAL TABLE city_search USING fts5 (name, content='city', content_rowid='id');
 `
 
@@ -62,11 +68,15 @@ CREATE INDEX visit_by_client ON visit (client, number);
 CREATE TRIGGER city_inserted AFTER INSERT ON city BEGIN
   UPDATE country SET cities = cities + 1, population = population + new.population
     WHERE code = new.country;
+END;
+CREATE TRIGGER city_found AFTER INSERT ON city BEGIN
   INSERT INTO city_search (rowid, name) VALUES (new.id, new.name);
 END;
 CREATE TRIGGER city_deleted AFTER DELETE ON city BEGIN
   UPDATE country SET cities = cities - 1, population = population - old.population
     WHERE code = old.country;
+END;
+CREATE TRIGGER city_not_found AFTER DELETE ON city BEGIN
   INSERT INTO city_search (city_search, rowid, name) VALUES ('delete', old.id, old.name);
 END;
 CREATE TRIGGER city_moved AFTER UPDATE OF country, population ON city BEGIN

@@ -3,10 +3,18 @@ import { test } from 'node:test'
 import { parseEvent } from '../event-stream.ts'
 import { eventText } from './cluster.ts'
 import { Latencies } from './latencies.ts'
-import { audit, type ClientRecord, worst } from './ledger.ts'
+import { audit, type ClientRecord, type ReplicaContent, worst } from './ledger.ts'
 
 function record(name: string, acknowledged: number[], unknown: number[] = []): ClientRecord {
-  return { name, acknowledged: new Set(acknowledged), unknown: new Set(unknown) }
+  const claims = new Set<number>()
+  return { name, acknowledged: new Set(acknowledged), unknown: new Set(unknown), claims }
+}
+
+function contentOf(
+  visits: ReplicaContent['visits'],
+  counters: ReplicaContent['counters'],
+): ReplicaContent {
+  return { visits, counters, claims: new Set(), lostClaims: new Set() }
 }
 
 const visits = (client: string, ...numbers: number[]) =>
@@ -14,7 +22,7 @@ const visits = (client: string, ...numbers: number[]) =>
 
 test('a replica with every acknowledged write once passes, unknown ones there or not', () => {
   const records = [record('x', [1, 2, 4], [3, 5]), record('y', [])]
-  const content = { visits: visits('x', 1, 2, 3, 4), counters: new Map([['x', 4]]) }
+  const content = contentOf(visits('x', 1, 2, 3, 4), new Map([['x', 4]]))
   deepEqual(audit(records, content), {
     lost: 0,
     repeated: 0,
@@ -26,12 +34,20 @@ test('a replica with every acknowledged write once passes, unknown ones there or
 test('the audit sees each way in which a promise can be broken', () => {
   const records = [record('x', [1, 2, 3])]
   const all = new Map([['x', 3]])
-  equal(audit(records, { visits: visits('x', 1, 3), counters: all }).lost, 1)
-  equal(audit(records, { visits: visits('x', 1, 2, 2, 3), counters: all }).repeated, 1)
-  equal(audit(records, { visits: visits('x', 1, 2, 3, 4), counters: all }).refusedButThere, 1)
+  equal(audit(records, contentOf(visits('x', 1, 3), all)).lost, 1)
+  equal(audit(records, contentOf(visits('x', 1, 2, 2, 3), all)).repeated, 1)
+  equal(audit(records, contentOf(visits('x', 1, 2, 3, 4), all)).refusedButThere, 1)
   const counted = new Map([['x', 4]])
-  equal(audit(records, { visits: visits('x', 1, 2, 3), counters: counted }).countersWrong, 1)
-  equal(audit(records, { visits: [], counters: new Map() }).lost, 3)
+  equal(audit(records, contentOf(visits('x', 1, 2, 3), counted)).countersWrong, 1)
+  equal(audit(records, contentOf([], new Map())).lost, 3)
+})
+
+test('an acknowledged claim must be in the data or in the conflict table', () => {
+  const records = [{ ...record('x', []), claims: new Set([1, 2, 3]) }]
+  const none = contentOf([], new Map())
+  const content = { ...none, claims: new Set(['x 1']), lostClaims: new Set(['x 2', 'y 3']) }
+  equal(audit(records, content).lost, 1)
+  equal(audit(records, { ...content, lostClaims: new Set(['x 2', 'x 3']) }).lost, 0)
 })
 
 test('the worst of several replicas counts', () => {

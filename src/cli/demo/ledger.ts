@@ -9,16 +9,24 @@ export interface ClientRecord {
   readonly acknowledged: Set<number>
   /** The answer never came: it may be there, once, or not. */
   readonly unknown: Set<number>
+  /**
+   * Acknowledged claims of a seat, each seat for one only. Who claims one that was claimed by
+   * another group at the same time may lose it, and is then in the conflict table.
+   */
+  readonly claims: Set<number>
 }
 
 /** What one replica holds. */
 export interface ReplicaContent {
   readonly visits: readonly { readonly client: string; readonly number: number }[]
   readonly counters: ReadonlyMap<string, number>
+  /** Claims in the data, and rows that the conflict table keeps of it: `client number`. */
+  readonly claims: ReadonlySet<string>
+  readonly lostClaims: ReadonlySet<string>
 }
 
 export interface Audit {
-  /** Acknowledged and not there. */
+  /** Acknowledged and neither in the data nor in the conflict table. */
   readonly lost: number
   /** There more than once. */
   readonly repeated: number
@@ -37,7 +45,7 @@ export function audit(records: readonly ClientRecord[], content: ReplicaContent)
     there.set(client, numbers)
   }
   let [lost, repeated, refusedButThere, countersWrong] = [0, 0, 0, 0]
-  for (const { name, acknowledged, unknown } of records) {
+  for (const { name, acknowledged, unknown, claims } of records) {
     const numbers = there.get(name) ?? new Map<number, number>()
     let visits = 0
     for (const [number, times] of numbers) {
@@ -46,6 +54,10 @@ export function audit(records: readonly ClientRecord[], content: ReplicaContent)
       if (!acknowledged.has(number) && !unknown.has(number)) refusedButThere += 1
     }
     for (const number of acknowledged) if (!numbers.has(number)) lost += 1
+    for (const number of claims) {
+      const claim = `${name} ${number}`
+      if (!content.claims.has(claim) && !content.lostClaims.has(claim)) lost += 1
+    }
     if ((content.counters.get(name) ?? 0) !== visits) countersWrong += 1
   }
   return { lost, repeated, refusedButThere, countersWrong }

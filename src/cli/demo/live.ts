@@ -153,6 +153,7 @@ class Live {
         if (cluster.leader !== null) await this.#kill(cluster.leader)
         return
       case 'c':
+        if (cluster.hasOrigins) return await cluster.cutGroup(cluster.groups.at(-1) ?? '')
         return await cluster.cutLeader()
       case 'h':
         await cluster.heal()
@@ -179,15 +180,16 @@ class Live {
   }
 
   #spread(): void {
-    this.#options.load.spread(this.#options.cluster.urls)
+    const { cluster, load } = this.#options
+    load.spread(cluster.groups.map((group) => cluster.urlsOf(group)))
   }
 
   async #kill(name: string): Promise<void> {
     const { cluster, load } = this.#options
-    const led = name === cluster.leader
+    const group = cluster.groups.findIndex((each) => cluster.leaderOf(each) === name)
     const last = load.lastAckAt
     await cluster.kill(name)
-    if (led && last !== null) this.#failoverMs = (await load.firstAckFromNow()) - last
+    if (group >= 0 && last !== null) this.#failoverMs = (await load.firstAckFromNow(group)) - last
   }
 }
 

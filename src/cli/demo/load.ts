@@ -11,11 +11,14 @@ import { Latencies } from './latencies.ts'
 import type { ClientRecord } from './ledger.ts'
 
 export interface LoadOptions {
-  readonly urls: readonly string[]
+  /** Nodes of each group: a client talks to those of one, and to others of it when one fails. */
+  readonly groups: readonly (readonly string[])[]
   readonly cityIds: readonly number[]
   readonly clients: number
   /** Pause of a client between two requests, ms. */
   readonly thinkMs: number
+  /** Whether groups write the same rows on purpose, see claims in ledger.ts. */
+  readonly claims: boolean
 }
 
 export interface LoadCounts {
@@ -48,6 +51,9 @@ const UPSERT = `INSERT INTO city
 const RENAME = `UPDATE city SET name = iif(name LIKE '% favourite',
   substr(name, 1, length(name) - 10), name || ' favourite') WHERE id = ?`
 const REVIEW = 'INSERT INTO review (visit, stars, words) VALUES (?, ?, ?)'
+const CLAIM = 'INSERT INTO seat (label, client, number) VALUES (?, ?, ?)'
+/** So many that both sides of a cut claim some of the same. */
+const SEATS = 2_000
 
 class Client {
   readonly db: RemoteDb
@@ -55,13 +61,16 @@ class Client {
   reader: RemoteDb
   readonly prng: Prng
   readonly record: ClientRecord
+  /** Index of the group that it writes to. */
+  readonly group: number
   number = 0
 
-  constructor(name: string, db: RemoteDb, reader: RemoteDb, prng: Prng) {
+  constructor(name: string, group: number, db: RemoteDb, reader: RemoteDb, prng: Prng) {
     this.db = db
+    this.group = group
     this.reader = reader
     this.prng = prng
-    this.record = { name, acknowledged: new Set(), unknown: new Set() }
+    this.record = { name, acknowledged: new Set(), unknown: new Set(), claims: new Set() }
   }
 }
 
@@ -70,6 +79,7 @@ export class Load {
   /** Shared: the clients are opened and closed together. */
   readonly #transport = nodeTransport()
   readonly #clients: Client[] = []
+  readonly #probes: Client[] = []
   readonly #counts = {
     acknowledged: 0,
     unknown: 0,
@@ -83,19 +93,27 @@ export class Load {
   #startedAt = 0
   #stoppedAt = 0
   #lastAckAt: number | null = null
-  #awaited: { readonly since: number; readonly done: (at: number) => void } | null = null
+  #awaited: {
+    readonly since: number
+    readonly group: number
+    readonly done: (at: number) => void
+  } | null = null
+  readonly #byGroup: number[]
   #recent = new Latencies()
   /** Of all acknowledged writes. */
   readonly latencies = new Latencies()
 
   constructor(options: LoadOptions) {
     this.#options = options
+    this.#byGroup = options.groups.map(() => 0)
     for (let at = 0; at < options.clients; at += 1) {
       const name = `client-${String(at + 1).padStart(2, '0')}`
       this.#clients.push(this.#makeClient(name, at))
     }
-    // One more, idle until a failover is measured.
-    this.#clients.push(this.#makeClient('probe', options.clients))
+    // One more of each group, idle until a failover is measured.
+    for (const at of options.groups.keys()) {
+      this.#probes.push(this.#makeClient(`probe-${at + 1}`, at))
+    }
   }
 
   get counts(): LoadCounts {
@@ -103,7 +121,12 @@ export class Load {
   }
 
   get records(): readonly ClientRecord[] {
-    return this.#clients.map(({ record }) => record)
+    return [...this.#clients, ...this.#probes].map(({ record }) => record)
+  }
+
+  /** Acknowledged writes of each group's clients. */
+  get acknowledgedByGroup(): readonly number[] {
+    return [...this.#byGroup]
   }
 
   /** How long it has run, or ran, in seconds. */
@@ -127,12 +150,23 @@ export class Load {
   /** Registers the clients, then lets them run until stop(). */
   async start(): Promise<void> {
     const [first] = this.#clients
-    const items = this.#clients.map(
-      ({ record }): BatchItem => ['INSERT INTO client (name) VALUES (?)', [record.name]],
+    const items = this.records.map(
+      ({ name }): BatchItem => ['INSERT INTO client (name) VALUES (?)', [name]],
     )
     await first?.db.batch(items)
+    await Promise.all(this.#probes.map((probe) => this.#untilThere(probe)))
     this.#startedAt = performance.now()
-    this.#loops = this.#clients.slice(0, -1).map((client) => this.#run(client))
+    this.#loops = this.#clients.map((client) => this.#run(client))
+  }
+
+  /** What one group wrote takes a moment to come to the others. */
+  async #untilThere({ db, record }: Client): Promise<void> {
+    const sql = 'SELECT 1 FROM client WHERE name = ?'
+    const deadline = performance.now() + TIMEOUT_MS
+    while ((await db.query(sql, [record.name])).length === 0) {
+      if (performance.now() > deadline) throw new Error('the clients are not known to all groups')
+      await sleep(PAUSE_AFTER_ERROR_MS)
+    }
   }
 
   /** Lets what is under way end, and closes the connections. */
@@ -147,7 +181,7 @@ export class Load {
   /** Ends everything at once; what was under way is then unknown. */
   close(): void {
     this.#stopping = true
-    for (const { db, reader } of this.#clients) {
+    for (const { db, reader } of [...this.#clients, ...this.#probes]) {
       db.close()
       reader.close()
     }
@@ -157,12 +191,13 @@ export class Load {
    * Waits for the first acknowledged write that was begun from now on, and begins one at once, so
    * that the time to it doesn't depend on when a client comes round to write.
    *
+   * @param group index of the group that is asked
    * @returns when it was acknowledged, by performance.now()
    */
-  async firstAckFromNow(): Promise<number> {
+  async firstAckFromNow(group = 0): Promise<number> {
     const { promise, resolve } = Promise.withResolvers<number>()
-    this.#awaited = { since: performance.now(), done: resolve }
-    const probe = this.#clients.at(-1)
+    this.#awaited = { since: performance.now(), group, done: resolve }
+    const probe = this.#probes[group]
     if (probe !== undefined) {
       const loop = async (): Promise<void> => {
         while (this.#awaited !== null && !this.#stopping) await this.#write(probe, [])
@@ -172,20 +207,23 @@ export class Load {
     return await promise
   }
 
-  /** Spreads the reads over these nodes again, after one came back or was added. */
-  spread(urls: readonly string[]): void {
+  /** Spreads the reads over these nodes of each group, after one came back or was added. */
+  spread(groups: readonly (readonly string[])[]): void {
     this.#clients.forEach((client, at) => {
-      client.reader = this.#connect(at, urls)
+      client.reader = this.#connect(at, groups[client.group] ?? [])
     })
   }
 
   #makeClient(name: string, at: number): Client {
-    const { urls } = this.#options
-    return new Client(name, this.#connect(at, urls), this.#connect(at, urls), prngFromSeed(at))
+    const { groups } = this.#options
+    const group = at % groups.length
+    const urls = groups[group] ?? []
+    const [db, reader] = [this.#connect(at, urls), this.#connect(at, urls)]
+    return new Client(name, group, db, reader, prngFromSeed(at))
   }
 
   #connect(at: number, urls: readonly string[]): RemoteDb {
-    const own = at % urls.length
+    const own = Math.floor(at / this.#options.groups.length) % urls.length
     const rotated = [...urls.slice(own), ...urls.slice(0, own)]
     return connect(rotated, { transport: this.#transport, timeoutMs: TIMEOUT_MS })
   }
@@ -209,6 +247,7 @@ export class Load {
       return await this.#read(() => client.reader.query(SEARCH, [prng.pick(WORDS)]))
     }
     if (draw <= 53) return await this.#readOwn(client)
+    if (draw <= 58 && this.#options.claims) return await this.#claim(client)
     if (draw <= 85) return await this.#write(client, [])
     if (draw <= 94) {
       const population = prng.intInclusive(1_000, 9_000_000)
@@ -247,6 +286,24 @@ export class Load {
     )
   }
 
+  /** Takes a seat that somebody on the other side may take as well. */
+  async #claim(client: Client): Promise<boolean> {
+    const { db, prng, record } = client
+    client.number += 1
+    const { number } = client
+    const began = performance.now()
+    try {
+      await db.execute(CLAIM, [`seat-${prng.intInclusive(1, SEATS)}`, record.name, number])
+      record.claims.add(number)
+      this.#acknowledged(client, began)
+      return false
+    } catch (error) {
+      if (isUnknown(error)) this.#counts.unknown += 1
+      else if (!isTaken(error)) this.#counts.refused += 1
+      return !isTaken(error)
+    }
+  }
+
   /** An interactive transaction over four tables. */
   #transact(client: Client): Promise<boolean> {
     const { db, prng, record } = client
@@ -269,7 +326,7 @@ export class Load {
     try {
       await run(number)
       client.record.acknowledged.add(number)
-      this.#acknowledged(began)
+      this.#acknowledged(client, began)
       return false
     } catch (error) {
       if (isUnknown(error)) {
@@ -280,18 +337,24 @@ export class Load {
     }
   }
 
-  #acknowledged(began: number): void {
+  #acknowledged({ group }: Client, began: number): void {
     const now = performance.now()
     this.#counts.acknowledged += 1
+    this.#byGroup[group] = (this.#byGroup[group] ?? 0) + 1
     this.latencies.add(now - began)
     this.#recent.add(now - began)
     this.#lastAckAt = now
-    if (this.#awaited !== null && began >= this.#awaited.since) {
+    if (this.#awaited?.group === group && began >= this.#awaited.since) {
       const { done } = this.#awaited
       this.#awaited = null
       done(now)
     }
   }
+}
+
+/** The seat is taken already: an answer like any other. */
+function isTaken(error: unknown): boolean {
+  return error instanceof QuorateError && error.code === 'SQL_CONSTRAINT'
 }
 
 /** Only errors with a code other than UNKNOWN_OUTCOME say that nothing was run. */

@@ -3,6 +3,7 @@
  * whether every acknowledged write is there exactly once on every replica.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Strategy } from '../../model/origin-entry.ts'
 import { count, milliseconds, type Paint } from '../terminal.ts'
 import { type CheckResult, checkCluster } from './check.ts'
 import type { DemoCluster } from './cluster.ts'
@@ -10,8 +11,10 @@ import type { Load } from './load.ts'
 
 /** What `demo --seconds N --json` prints. Also the exit code is read off it. */
 export interface ScriptReport {
-  readonly strategy: 'leader'
+  readonly strategy: Strategy
+  /** In each group if there are several, and all of them among peers. */
   readonly nodes: number
+  readonly groups: number
   readonly acknowledged: number
   /** Acknowledged and missing on at least one replica. */
   readonly lost: number
@@ -33,6 +36,12 @@ export interface ScriptReport {
   readonly tps: number
   readonly p50Ms: number
   readonly p99Ms: number
+  /** With several groups: rows of quorate_conflicts. */
+  readonly conflicts?: number
+  /** Acknowledged writes of each group while it was cut off from the others. */
+  readonly writesDuringCut?: Readonly<Record<string, number>>
+  /** From the end of the cut until all groups held the same, under load. */
+  readonly healMs?: number | null
 }
 
 const RESTART_AFTER_MS_MAX = 3_000
@@ -54,32 +63,47 @@ export async function runScript(
   tell(`load for ${seconds} s: ${cluster.urls.join(', ')}`)
   await sleep(seconds * 500)
   const killed = cluster.leader ?? 'a'
-  const failoverMs = await killLeader(cluster, load, killed)
+  const failoverMs = await killLeader(cluster, load, killed, 0)
   const first = failoverMs === null ? 'no write' : `first write after ${milliseconds(failoverMs)}`
   tell(`kill -9 of the leader, ${killed}: ${first}`)
   const spare = seconds * 500 - (failoverMs ?? 0)
   await sleep(Math.max(0, Math.min(RESTART_AFTER_MS_MAX, spare / 2)))
   await Promise.all([
-    cluster.restart(killed).then(() => load.spread(cluster.urls)),
+    cluster.restart(killed).then(() => load.spread([cluster.urls])),
     sleep(Math.max(0, seconds * 1000 - load.seconds * 1000)),
   ])
   await load.stop()
   tell(`load ended: ${count(load.counts.acknowledged)} writes acknowledged; comparing replicas`)
-  return reportOf(cluster, load, failoverMs, await checkCluster(cluster, load.records))
+  return reportOf('leader', cluster, load, failoverMs, await checkCluster(cluster, load.records))
 }
 
-async function killLeader(cluster: DemoCluster, load: Load, name: string): Promise<number | null> {
+/**
+ * Kills the leader of a group.
+ *
+ * @param group its index among the groups
+ * @param next what is done as soon as it is gone
+ * @returns time without a write of that group in ms; null: no write came after it
+ */
+export async function killLeader(
+  cluster: DemoCluster,
+  load: Load,
+  name: string,
+  group: number,
+  next: () => Promise<void> = async () => {},
+): Promise<number | null> {
   const last = load.lastAckAt ?? performance.now()
   await cluster.kill(name)
   // From the moment that the process is gone: nothing begun now can be answered by the dead one.
-  const first = await Promise.race([
-    load.firstAckFromNow(),
-    sleep(FAILOVER_MS_MAX, null, { ref: false }),
+  const [first] = await Promise.all([
+    Promise.race([load.firstAckFromNow(group), sleep(FAILOVER_MS_MAX, null, { ref: false })]),
+    next(),
   ])
   return first === null ? null : Math.round(first - last)
 }
 
-function reportOf(
+/** What the load and the check say, as the report has it. */
+export function reportOf(
+  strategy: Strategy,
   cluster: DemoCluster,
   load: Load,
   failoverMs: number | null,
@@ -89,8 +113,10 @@ function reportOf(
   const { lost, repeated, refusedButThere, countersWrong, identical, problems } = check
   const hundredths = (ms: number): number => Math.round(ms * 100) / 100
   return {
-    strategy: 'leader',
-    nodes: cluster.names.length,
+    strategy,
+    nodes:
+      strategy === 'peer' ? cluster.names.length : cluster.names.length / cluster.groups.length,
+    groups: cluster.groups.length,
     acknowledged,
     lost,
     repeated,
@@ -115,6 +141,8 @@ export function isGood(report: ScriptReport): boolean {
     report.identical &&
     report.problems.length === 0 &&
     report.failoverMs !== null &&
+    report.healMs !== null &&
+    wroteDuringCut(report) &&
     report.lost +
       report.repeated +
       report.refusedButThere +
@@ -122,6 +150,13 @@ export function isGood(report: ScriptReport): boolean {
       report.staleReads ===
       0
   )
+}
+
+/** Among peers the smaller side has no quorum, and rightly takes nothing. */
+function wroteDuringCut({ strategy, writesDuringCut }: ScriptReport): boolean {
+  const writes = Object.values(writesDuringCut ?? {})
+  const wrote = writes.filter((each) => each > 0).length
+  return strategy === 'peer' ? wrote * 2 > writes.length : wrote === writes.length
 }
 
 /** The report for people. */
@@ -140,7 +175,18 @@ export function reportLines(report: ScriptReport, paint: Paint): string[] {
     `counters wrong ${bad(report.countersWrong)}`,
     `stale reads    ${bad(report.staleReads)} of ${count(report.reads)} reads`,
     `failover       ${failoverMs === null ? paint('red', 'no write after it') : milliseconds(failoverMs)}`,
+    ...cutLines(report),
     `replicas       ${same}`,
     ...report.problems.map((problem) => paint('red', `! ${problem}`)),
+  ]
+}
+
+function cutLines({ writesDuringCut, healMs, conflicts }: ScriptReport): string[] {
+  if (writesDuringCut === undefined) return []
+  const writes = Object.entries(writesDuringCut).map(([group, n]) => `${group} ${count(n)}`)
+  const healed = healMs == null ? 'not in time' : milliseconds(healMs)
+  return [
+    `during the cut ${writes.join(', ')} writes acknowledged; all level again after ${healed}`,
+    `conflicts      ${count(conflicts ?? 0)} in quorate_conflicts`,
   ]
 }

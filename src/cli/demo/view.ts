@@ -30,7 +30,7 @@ export interface DemoView {
 const KEYS: readonly (readonly [string, string])[] = [
   ['k', 'kill leader'],
   ['1-9', 'kill/start node'],
-  ['c', 'cut leader off'],
+  ['c', 'cut off'],
   ['h', 'heal'],
   ['a', 'add node'],
   ['t', 'transfer'],
@@ -51,7 +51,9 @@ export function demoLines(view: DemoView, paint: Paint, width: number, height: n
 /** What runs, where, and how to get at it. */
 export function headLines(view: DemoView, paint: Paint): string[] {
   const url = view.nodes.find(({ status }) => status !== null)?.url ?? view.nodes[0]?.url ?? ''
-  const what = `${counted(view.nodes.length, 'node')}, one leader, ${count(view.rows)} cities`
+  const groups = new Set(view.nodes.map(({ group }) => group)).size
+  const leaders = groups > 1 ? counted(groups, 'leader') : 'one leader'
+  const what = `${counted(view.nodes.length, 'node')}, ${leaders}, ${count(view.rows)} cities`
   return [
     `${paint('bold', 'Quorate demo')}: ${what}   ${paint('dim', clock(view.now - view.startedAt))}`,
     `connect  npx quorate sql --url ${url} "select count(*) from visit"`,

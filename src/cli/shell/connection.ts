@@ -13,8 +13,9 @@ import {
   type WirePipeline,
   type WireRequest,
 } from '../../client/hrana.ts'
+import { sendNamed } from '../../client/named-write.ts'
 import { nodeTransport } from '../../client/node-transport.ts'
-import { Nodes } from '../../client/nodes.ts'
+import { Nodes, type Topology } from '../../client/nodes.ts'
 import { Session } from '../../client/session.ts'
 import type { Statement, StatementResult } from '../../model/program.ts'
 import type { AckLevel, ReadLevel } from '../../model/request.ts'
@@ -170,7 +171,6 @@ export class ShellConnection {
     signal?: AbortSignal,
   ): Promise<StatementResult> {
     const settings = [...this.#settings.values()].map((sql) => ({ sql }))
-    const write = mayWrite ? this.#session.nameWrite(await this.#since(signal)) : null
     const plain = settings.length === 0
     const request = plain ? executeRequest(statement) : batchOf([...settings, statement])
     const strong = this.levels.read === 'strong'
@@ -180,20 +180,16 @@ export class ShellConnection {
       if (result === null) throw gone()
       return result
     }
-    const { pipeline } = await this.#send([request, CLOSE], {
-      ...{ signal, prefer: mayWrite || strong ? 'leader' : 'any', writes: mayWrite, write },
-      check: read,
-    })
-    return read(pipeline)
-  }
-
-  /** Where the log stood before a write is sent: asked once, and known from every answer after. */
-  async #since(signal?: AbortSignal): Promise<number> {
-    if (this.#session.since === null) {
-      const { position } = await this.#caller.topology(this.levels.timeoutMs, signal)
-      this.#session.sawPosition(position ?? 0)
+    const send = async (write: string | null): Promise<StatementResult> => {
+      const { pipeline } = await this.#send([request, CLOSE], {
+        ...{ signal, prefer: mayWrite || strong ? 'leader' : 'any', writes: mayWrite, write },
+        check: read,
+      })
+      return read(pipeline)
     }
-    return this.#session.since ?? 0
+    if (!mayWrite) return await send(null)
+    const ask = (): Promise<Topology> => this.#caller.topology(this.levels.timeoutMs, signal)
+    return await sendNamed(this.#session, ask, send)
   }
 
   async #send(
@@ -228,7 +224,7 @@ export class ShellConnection {
     const { read, ack } = this.levels
     const { token } = this.#session
     return {
-      ...(read === undefined ? {} : { 'quorate-read': read }),
+      ...(read === undefined ? {} : { 'quorate-read': String(read) }),
       ...(ack === undefined ? {} : { 'quorate-ack': String(ack) }),
       ...(token === null ? {} : { 'quorate-session': token }),
       ...(write === null ? {} : { 'quorate-write': write }),

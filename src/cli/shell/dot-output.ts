@@ -55,7 +55,7 @@ function settingLines(shell: Shell): string[] {
     ...(['timer', 'changes', 'bail', 'echo', 'eqp'] as const).map(
       (name) => [name, word(s[name], '')] as const,
     ),
-    ['level read', connection.levels.read ?? 'session'],
+    ['level read', String(connection.levels.read ?? 'session')],
     ['level ack', String(connection.levels.ack ?? 'majority')],
     ['nodes', shell.target.urls.join(', ')],
   ]

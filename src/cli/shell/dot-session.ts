@@ -1,7 +1,6 @@
 /** Dot commands about the session: levels, parameters, nodes, the end. */
-import { READ_LEVELS, type ReadLevel } from '../../model/request.ts'
+import { ACK_FORM, READ_FORM, toAckLevel, toReadLevel } from '../../model/levels.ts'
 import type { NodeStatus } from '../../model/status.ts'
-import { toAck } from '../arguments.ts'
 import { statusLines } from '../commands/status.ts'
 import { getJson } from '../node-client.ts'
 import { usageError } from '../output.ts'
@@ -18,24 +17,20 @@ function level(shell: Shell, [kind, value]: readonly string[]): void {
     shell.print(`read ${read}, ack ${ack}`)
     return
   }
-  if (kind === 'read' && isReadLevel(value)) {
-    connection.levels = { ...connection.levels, read: value }
+  if (kind === 'read' && value !== undefined) {
+    connection.levels = { ...connection.levels, read: parsed(toReadLevel, READ_FORM, value) }
   } else if (kind === 'ack' && value !== undefined) {
-    connection.levels = { ...connection.levels, ack: ackOf(value) }
+    connection.levels = { ...connection.levels, ack: parsed(toAckLevel, ACK_FORM, value) }
   } else {
-    throw usageError('It is .level read local|session|strong, or .level ack local|majority|all|N.')
+    throw usageError('It is .level read LEVEL, or .level ack LEVEL.')
   }
 }
 
-function isReadLevel(text: string | undefined): text is ReadLevel {
-  return READ_LEVELS.some((name) => name === text)
-}
-
-function ackOf(text: string): ReturnType<typeof toAck> {
+function parsed<T>(parse: (text: string) => T, form: string, text: string): T {
   try {
-    return toAck(text)
+    return parse(text)
   } catch {
-    throw usageError(`"${text}" is not local, majority, all or a number of voters.`)
+    throw usageError(`"${text}" is not ${form}.`)
   }
 }
 
@@ -78,7 +73,7 @@ export const SESSION_COMMANDS: readonly DotCommand[] = [
   {
     name: 'level',
     args: '[read LEVEL | ack LEVEL]',
-    help: 'set what reads may miss (local, session, strong) and writes wait for (local, majority, all, N)',
+    help: 'set what reads may miss (local, session, quorum, strong, N) and writes wait for (local, majority, quorum, all, stable, N)',
     takes: [0, 2],
     run: level,
   },

@@ -1,7 +1,8 @@
 /**
  * Hrana's replication index: how far a client has seen, as a number of 64 bits that it hands back
  * without knowing what it means. Ours is the session token's term and position in one number, which
- * grows with the position; the cluster's name has no room in it.
+ * grows with the position; the cluster's name has no room in it. Nor has what was seen of several
+ * origins: with those there is no replication index.
  *
  * Not the token's own text: libSQL's Rust driver reads the field as a number and would fail.
  */
@@ -11,9 +12,10 @@ const INDEX_BITS = 42n
 const INDEX_MAX = 2 ** Number(INDEX_BITS)
 const TERM_MAX = 2 ** (63 - Number(INDEX_BITS))
 
-/** Null: there is no token, or it does not fit (two million elections, four trillion entries). */
+/** Null: there is no token, it has origins, or it does not fit (two million elections, four trillion entries). */
 export function toReplicationIndex(token: SessionToken | null): bigint | null {
-  if (token === null || token.term >= TERM_MAX || token.index >= INDEX_MAX) return null
+  if (token === null || token.origins !== undefined) return null
+  if (token.term >= TERM_MAX || token.index >= INDEX_MAX) return null
   return (BigInt(token.term) << INDEX_BITS) | BigInt(token.index)
 }
 

@@ -9,6 +9,7 @@ import { LIMITS } from '../../base/limits.ts'
 import type { Program, Statement, StatementResult, Step, StepResult } from '../../model/program.ts'
 import type { NodeReply, SessionToken } from '../../model/request.ts'
 import { firstKeyword, keyword, splitStatements, tokenize } from '../../model/sql-tokens.ts'
+import { joinTokens } from '../../model/token.ts'
 import type { CallOptions } from '../call.ts'
 import {
   failureEntries,
@@ -83,10 +84,7 @@ export class HranaStream {
 
   /** The client has seen this elsewhere. */
   sawToken(token: SessionToken): void {
-    const known = this.#token
-    if (known === null || token.cluster !== known.cluster || token.index > known.index) {
-      this.#token = token
-    }
+    this.#token = laterOf(this.#token, token)
   }
 
   /**
@@ -231,7 +229,7 @@ export class HranaStream {
 
   #answeredAt(token: SessionToken): void {
     this.sawToken(token)
-    if (this.#answered === null || token.index > this.#answered.index) this.#answered = token
+    this.#answered = laterOf(this.#answered, token)
   }
 
   // Transactions that only read, and cursors
@@ -430,6 +428,13 @@ function capped(plan: Plan): Plan {
 /** Inside a transaction a program can't be one of its own. */
 function inTransaction(program: Program): Program {
   return program.atomic ? { ...program, atomic: false } : program
+}
+
+/** What a client has seen that has seen both. */
+export function laterOf(known: SessionToken | null, token: SessionToken): SessionToken {
+  if (known?.origins !== undefined && token.origins !== undefined) return joinTokens(known, token)
+  const later = known === null || token.cluster !== known.cluster || token.index > known.index
+  return later ? token : known
 }
 
 const NOTHING: StatementResult = { columns: [], rows: [], changes: 0, lastInsertRowid: null }

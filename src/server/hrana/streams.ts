@@ -10,10 +10,10 @@ import type { CallOptions } from '../call.ts'
 import { Batons, invalidBaton } from './baton.ts'
 import type { Seen, StreamRequest } from './protocol.ts'
 import { fromReplicationIndex } from './replication-index.ts'
-import { HranaStream } from './stream.ts'
+import { HranaStream, laterOf } from './stream.ts'
 
 const ID_BYTES = 16
-const NEVER_TAKEN_BACK: ReadonlySet<AckLevel> = new Set(['majority', 'all'])
+const NEVER_TAKEN_BACK: ReadonlySet<AckLevel> = new Set(['majority', 'quorum', 'all', 'stable'])
 /** Streams between calls; each may hold a megabyte of texts. */
 const KEPT_MAX = 10_000
 /** Expired streams whose end is remembered, to tell it from a forged baton. */
@@ -36,6 +36,8 @@ export interface Identity {
   readonly id: string
   /** Null: it belongs to none yet. */
   readonly cluster: string | null
+  /** With several origins: whose group the node is of. A position alone then tells nothing. */
+  readonly origin: string | null
 }
 
 export interface StreamsOptions {
@@ -81,7 +83,7 @@ export class Streams {
   /** The call ends. What was answered at levels below majority may be taken back. */
   end({ answered }: HranaStream, call: CallOptions): void {
     if (answered === null || call.token !== null || !NEVER_TAKEN_BACK.has(call.ack)) return
-    if (this.#common === null || answered.index > this.#common.index) this.#common = answered
+    this.#common = laterOf(this.#common, answered)
   }
 
   /**
@@ -103,8 +105,8 @@ export class Streams {
   saw(stream: HranaStream, request: StreamRequest | Seen): void {
     const index = 'atLeast' in request ? request.atLeast : null
     if (index === null) return
-    const { cluster } = this.#options.identity()
-    if (cluster !== null) stream.sawToken(fromReplicationIndex(index, cluster))
+    const { cluster, origin } = this.#options.identity()
+    if (cluster !== null && origin === null) stream.sawToken(fromReplicationIndex(index, cluster))
   }
 
   /** The id of the other node that a baton's stream lives on; null: it is one of this node's. */

@@ -60,7 +60,15 @@ test('what changed nothing and may be tried again is SQLITE_BUSY wherever an err
     }
   }
   deepEqual(busy.sort(), [
-    ...['DEADLINE', 'NOT_READY', 'NO_LEADER', 'OVERLOADED', 'READ_LEVEL_UNAVAILABLE', 'TAKEN_BACK'],
+    ...[
+      'ACK_UNAVAILABLE',
+      'DEADLINE',
+      'KEEPER_UNREACHABLE',
+      'NOT_READY',
+      'NO_LEADER',
+      'OVERLOADED',
+    ],
+    ...['READ_LEVEL_UNAVAILABLE', 'SCHEMA_CHANGE_PENDING', 'TAKEN_BACK'],
   ])
 })
 

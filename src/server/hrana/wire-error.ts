@@ -18,7 +18,10 @@ const BUSY: ReadonlySet<ErrorCode> = new Set([
   'OVERLOADED',
   'DEADLINE',
   'TAKEN_BACK',
+  'KEEPER_UNREACHABLE',
   'READ_LEVEL_UNAVAILABLE',
+  'ACK_UNAVAILABLE',
+  'SCHEMA_CHANGE_PENDING',
 ])
 
 interface WireError {

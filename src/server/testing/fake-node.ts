@@ -6,9 +6,14 @@ import { DatabaseSync } from 'node:sqlite'
 import { Readable } from 'node:stream'
 import { type ErrorData, toErrorData } from '../../base/errors.ts'
 import type { Condition, Program, Statement, Step, StepResult } from '../../model/program.ts'
-import { isCursorRequest, type NodeReply, type NodeRequest } from '../../model/request.ts'
+import {
+  isCursorRequest,
+  type NodeReply,
+  type NodeRequest,
+  type SessionToken,
+} from '../../model/request.ts'
 import { firstKeyword } from '../../model/sql-tokens.ts'
-import type { NodeStatus } from '../../model/status.ts'
+import type { NodeStatus, OriginsStatus } from '../../model/status.ts'
 import type { NodeEvent } from '../../node/ports.ts'
 import { describeProgram } from '../../store/describe.ts'
 import { mapSqliteError, runPrepared, StatementCache } from '../../store/statement.ts'
@@ -30,6 +35,10 @@ export class FakeNode implements NodeService {
   /** Answers instead of running, when a test sets it. */
   reply: NodeReply | null = null
   ready = true
+  /** What status() says of groups. */
+  origins: OriginsStatus | null = null
+  /** What tokens say of them. */
+  seen: SessionToken['origins']
   /** Requests wait for it, when a test sets it. */
   gate: Promise<void> | null = null
   readonly cursors = new FakeCursors()
@@ -105,6 +114,7 @@ export class FakeNode implements NodeService {
       term: 3,
       leader: { name: 'a', url: self.url },
       log: { first: 1, last: 9, durable: 9, committed: 8, applied: 8 },
+      origins: this.origins,
       members: [{ ...self, ...member, connected: true, held: 9, progress: 'replicate' }],
       counters: {
         ...{ writes: 5, reads: 6, batches: 4, elections: 1 },
@@ -147,7 +157,8 @@ export class FakeNode implements NodeService {
     const steps = this.#steps(program)
     const autocommit = !this.db.isTransaction
     this.#index += 1
-    const token = { cluster: 'c1', term: 3, index: this.#index }
+    const origins = this.seen === undefined ? {} : { origins: this.seen }
+    const token = { cluster: 'c1', term: 3, index: this.#index, ...origins }
     return { kind: 'result', result: { steps, autocommit }, token, open: false }
   }
 

@@ -11,7 +11,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import { present } from '../../base/assert.ts'
 import { type RowChange, readExactly } from '../../model/changeset.ts'
 import { type ExactValue, identical, type RawText } from '../../model/exact-value.ts'
-import { type Catalog, grown, type MergeTable, tableOf } from './catalog.ts'
+import { asStored, type Catalog, grown, type MergeTable, tableOf, widened } from './catalog.ts'
 import type { Conflict, ConflictKind, Notes } from './conflict.ts'
 import { imagesOf, type RowImages } from './footprint.ts'
 import type { ForeignKeys } from './foreign-keys.ts'
@@ -75,7 +75,11 @@ class RuleRun {
 
   constructor(context: RuleContext, changes: readonly Change[]) {
     this.#context = context
-    this.#changes = changes
+    this.#changes = changes.map((change) => {
+      const table = tableOf(context.catalog, change.table)
+      const { before, after } = change
+      return { ...change, before: asStored(table, before), after: asStored(table, after) }
+    })
   }
 
   run(): RuleOutcome {
@@ -110,7 +114,7 @@ class RuleRun {
       }
       db.exec('rollback to _quorate_attempt; release _quorate_attempt')
       const { at, columns, conflict } = attempt
-      leftOut.set(at, widened(leftOut.get(at), columns))
+      leftOut.set(at, leavingOut(leftOut.get(at), columns))
       why.push(conflict)
     }
   }
@@ -175,7 +179,7 @@ class RuleRun {
     }
     const base = now ?? this.#context.findDeleted(table.name, keyOf(change, table))
     if (base === null) {
-      report('update-missing', { lost: change.after })
+      report('update-missing', { lost: wantedBy(change, table) })
       return null
     }
     const target = this.#updated(table, change, base, leftOut, report)
@@ -201,14 +205,15 @@ class RuleRun {
     leftOut: ReadonlySet<number>,
     report: Report,
   ): Row {
-    const target = [...base]
-    const lost: (ExactValue | undefined)[] = base.map(() => undefined)
+    // It may have been deleted when the table had fewer columns.
+    const target = [...grown(table, base)]
+    const lost: (ExactValue | undefined)[] = target.map(() => undefined)
     const columns: string[] = []
     for (const [column, theirs] of (after ?? []).entries()) {
       if (theirs === undefined || leftOut.has(column)) continue
       const name = table.columns[column] ?? ''
       const rule = this.#context.rules.rule(table.name, name)
-      const ours = base[column] ?? null
+      const ours = target[column] ?? null
       const decision = this.#context.decide(rule, before?.[column] ?? null, ours, theirs)
       target[column] = decision.value
       if (decision.lost === undefined) continue
@@ -258,7 +263,7 @@ class RuleRun {
       const key = keyOf(change, table)
       const kept = this.#context.rows.find(table, key)
       const about = { kind: 'aborted', table: table.name, key, columns: [] } as const
-      return { ...about, kept, lost: change.after }
+      return { ...about, kept, lost: wantedBy(change, table) }
     })
   }
 }
@@ -280,11 +285,11 @@ function refusal(
   return {
     at,
     columns: brought.length === 0 ? 'all' : new Set(brought),
-    conflict: { ...conflict, lost: after },
+    conflict: { ...conflict, lost: wantedBy(change, table) },
   }
 }
 
-function widened(known: LeftOut | undefined, more: LeftOut): LeftOut {
+function leavingOut(known: LeftOut | undefined, more: LeftOut): LeftOut {
   if (known === 'all' || more === 'all') return 'all'
   const all = new Set([...(known ?? []), ...more])
   return known !== undefined && all.size === known.size ? 'all' : all
@@ -299,6 +304,11 @@ function refusedColumns(error: unknown, table: MergeTable): LeftOut {
     names.includes(name.toLowerCase()) ? [i] : [],
   )
   return columns.length === 0 ? 'all' : new Set(columns)
+}
+
+/** What a change brings, as wide as the table is now. */
+function wantedBy({ after }: Change, table: MergeTable): Cells | null {
+  return after === null ? null : widened(table, after)
 }
 
 function keyOf({ op, before, after }: Change, table: MergeTable): Row {

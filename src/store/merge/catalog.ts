@@ -5,6 +5,7 @@ import { QuorateError } from '../../base/errors.ts'
 import type { ExactValue } from '../../model/exact-value.ts'
 import { tokenize } from '../../model/sql-tokens.ts'
 import { quote } from '../quote.ts'
+import { defaultOf } from './column-default.ts'
 
 /** What becomes of children when their parent goes, or its key changes. */
 export type ForeignKeyAction = 'NO ACTION' | 'RESTRICT' | 'SET NULL' | 'SET DEFAULT' | 'CASCADE'
@@ -37,6 +38,8 @@ export interface MergeTable {
   readonly key: readonly number[]
   /** It has constraints that look at several columns of a row at once. */
   readonly guarded: boolean
+  /** Columns that keep every number as REAL. */
+  readonly reals: ReadonlySet<number>
   /** Values of it may be equal though they are not identical: 'a' and 'A', 1 and 1.0. */
   readonly loose: boolean
   readonly uniques: readonly UniqueIndex[]
@@ -83,12 +86,9 @@ export function tableOf(catalog: Catalog, name: string): MergeTable {
 }
 
 /** Throws LOG_CORRUPT if a change is of a time when the table had more columns. */
-export function checkWidth(
-  { name, columns }: MergeTable,
-  cells: { readonly length: number },
-): void {
-  if (cells.length <= columns.length) return
-  const detail = `A transaction changes ${cells.length} columns of ${name}, which has ${columns.length}.`
+export function checkWidth({ name, columns }: MergeTable, width: number): void {
+  if (width <= columns.length) return
+  const detail = `A transaction changes ${width} columns of ${name}, which has ${columns.length}.`
   throw new QuorateError('LOG_CORRUPT', detail)
 }
 
@@ -100,12 +100,37 @@ export function grown(
   return columns.map((_, i) => (i < cells.length ? cells[i] : defaults[i]) ?? null)
 }
 
+/**
+ * Cells as the table stores them: SQLite's session extension tells a default that was never written,
+ * because the column came later, as INTEGER where the row shows REAL.
+ */
+export function asStored(
+  { reals }: MergeTable,
+  cells: readonly (ExactValue | undefined)[] | null,
+): readonly (ExactValue | undefined)[] | null {
+  if (cells === null || reals.size === 0) return cells
+  return cells.map((value, i) =>
+    typeof value === 'bigint' && reals.has(i) ? Number(value) : value,
+  )
+}
+
+/** The same of what is known of a row: whether it is the whole row shows in that nothing is unknown. */
+export function widened(
+  table: MergeTable,
+  cells: readonly (ExactValue | undefined)[],
+): readonly (ExactValue | undefined)[] {
+  if (!cells.includes(undefined)) return grown(table, cells)
+  return table.columns.map((_, i) => cells[i])
+}
+
 /** Why rows of a table can't be told apart on all replicas alike, as a sentence. */
 function problemOf(name: string, sql: string, query: Query): string | null {
   const key = query('select type from pragma_table_xinfo(?) where pk > 0', name)
-  if (key.length === 0) return `Table ${name} has no PRIMARY KEY, so its rows have no name.`
+  if (key.length === 0) {
+    return `Table ${name} has no PRIMARY KEY, so its rows have no name that all replicas share. Make one of the columns that tell them apart, or of a new INTEGER column.`
+  }
   if (/\bon\s+conflict\b/i.test(sql)) {
-    return `Table ${name} has an ON CONFLICT clause, which SQLite obeys when it merges, too.`
+    return `Table ${name} has an ON CONFLICT clause, which SQLite would obey when it merges, too. Leave it out of the table, and say OR REPLACE or ON CONFLICT in the statements.`
   }
   const [primary] = query(`select name from pragma_index_list(?) where origin = 'pk'`, name)
   if (primary === undefined) return null
@@ -128,18 +153,24 @@ function readTable(name: string, sql: string, query: Query): MergeTable {
   const stored = all.filter(({ hidden }) => hidden === 0)
   const columns = stored.map((column) => String(column['name']))
   const key = stored.flatMap(({ pk }, i) => (Number(pk) > 0 ? [i] : []))
-  const defaults = stored.map(({ dflt_value: text }): ExactValue => {
-    if (text === null) return null
-    const value = query(`select ${text} as value`)[0]?.['value'] ?? null
-    return Number.isInteger(value) ? BigInt(value as number) : value
-  })
+  const [list] = query(
+    `select strict from pragma_table_list where schema = 'main' and name = ?`,
+    name,
+  )
+  const isStrict = list?.['strict'] === 1
+  const defaults = stored.map(({ type, dflt_value: text }) =>
+    text === null ? null : defaultOf(String(type), String(text), isStrict),
+  )
   const generates = all.length > stored.length
   const isLoose = ({ type }: Readonly<Record<string, Cell>>) =>
     isMixed(String(type)) && !/REAL|FLOA|DOUB/i.test(String(type))
   const loose = /\bcollate\b/i.test(sql) || stored.some(isLoose)
   const guarded = generates || /\bcheck\b/i.test(sql)
   const uniques = readUniques(name, columns, generates, query)
-  const about = { name, columns, defaults, key, guarded, loose, uniques }
+  const isReal = ({ type }: Readonly<Record<string, Cell>>) =>
+    /REAL|FLOA|DOUB/i.test(String(type)) && !/INT|CHAR|CLOB|TEXT|BLOB/i.test(String(type))
+  const reals = new Set(stored.flatMap((column, i) => (isReal(column) ? [i] : [])))
+  const about = { name, columns, defaults, key, guarded, reals, loose, uniques }
   return { ...about, references: [], referencedBy: [] }
 }
 

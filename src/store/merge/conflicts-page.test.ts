@@ -12,20 +12,30 @@ const INTRO = `# Conflicts
 
 This page is made by running its examples: \`REWRITE=1 node --test src/store/merge/conflicts-page.test.ts\`.
 
-Several leaders can't be started yet; this is how their conflicts will be decided, shown by the code that will do it.
+With several leaders ([groups.md](groups.md)) each group of nodes writes the same tables, and may not know of the
+others for a while. \`quorate conflicts\` lists what came of that, and \`quorate rules\` sets what is to come of it.
 
-Several origins write the same tables, and may not know of each other for a while. Every replica ends with what running all
-transactions in the order of their stamps gives. So there is one question only: what does a transaction do that finds a
-row not as its writer saw it? The answer is the same on all replicas, and every constraint of the schema holds after it.
+Every replica ends with what running all transactions in the order of their stamps gives. So there is one question
+only: what does a transaction do that finds a row not as its writer saw it? The answer is the same on all replicas, and
+every constraint of the schema holds after it.
 
 Whatever nobody will see any more is a row of \`quorate_conflicts\`, with what was kept and what was lost. A transaction
 that arrives late may change the outcome of later ones; their conflicts are then withdrawn and found anew.
 
+In SQL a conflict is a row of \`quorate_conflicts\`, the same in all groups: \`time\`, \`origin\` and \`number\` name the transaction that met
+it and which of its conflicts it is; \`kind\` is a heading below, \`name\` the table, \`open\` 1 until somebody has dealt with it if
+somebody must. \`key\`, \`kept\` and \`lost\` are JSON arrays of values (\`lost ->> 1\` is the second column of what was lost), \`columns\` the
+names of those it is about. In the arrays \`{}\` is a value that the change did not touch; blobs, integers beyond 2^53 and REAL values that
+are whole numbers are objects (\`{"b": base64}\`, \`{"i": "…"}\`, \`{"f": "…"}\`).
+
 ## Rules
 
-A rule is set for a column, or for a table and all its columns that have none. It is kept in the database. Columns of
-the PRIMARY KEY have none: they name the row. A rule counts only where a transaction finds another value than its writer
-saw; a single writer may lower a \`max\`.
+A rule is set for a column (\`quorate rules set stock.left add\`), or for a table and all its columns that have none. It
+is kept in the database, and all groups must answer while it changes. Columns of the PRIMARY KEY have none: they name the
+row. A rule counts only where a transaction finds another value than its writer saw; a single writer may lower a \`max\`.
+
+A function is given to every node in a module (\`--merge-functions FILE\`). It gets INTEGER values as bigint and REAL ones as
+number, must give the same for the same values everywhere and for ever, and what it returns is stored.
 
 | rule | what is there afterwards | the other value |
 | --- | --- | --- |

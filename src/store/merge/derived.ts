@@ -32,28 +32,12 @@ export class Derived {
   /** Throws NOT_ADOPTABLE if something derived could not be kept in step. */
   constructor(db: DatabaseSync, catalog: Catalog) {
     this.#db = db
-    const names = (type: string) =>
-      db
-        .prepare(`select name from pragma_table_list where schema = 'main' and type = ?`)
-        .all(type)
-        .map(({ name }) => String(name))
-    this.#shadows = new Set(names('shadow'))
-    const owners = names('virtual').filter((name) => this.#hasShadow(name))
-    const triggers = owners.length === 0 ? [] : readTriggers(db, new Set(owners.map(lower)))
-    for (const name of owners) {
-      if (triggers.some(({ writes }) => writes.has(lower(name)))) continue
-      const detail = `Table ${name} is virtual and no trigger fills it, so what several origins write into it can't be merged.`
-      throw new QuorateError('NOT_ADOPTABLE', detail)
-    }
-    const byTable = Map.groupBy(triggers, ({ table }) => lower(table))
+    const { shadows, byTable } = readDerived(db)
+    this.#shadows = shadows
     this.#sources = [...byTable].flatMap(([name, some]) => {
       const table = catalog.get(name)
       return table === undefined ? [] : [new Source(db, table, some)]
     })
-  }
-
-  #hasShadow(name: string): boolean {
-    return [...this.#shadows].some((shadow) => lower(shadow).startsWith(`${lower(name)}_`))
   }
 
   /** A changeset without shadow rows. */
@@ -78,6 +62,54 @@ export class Derived {
   }
 }
 
+/** Drops what stands in the TEMP schema: it names tables, and a change of these would fail over it. */
+export function releaseDerived(db: DatabaseSync): void {
+  const sql = `select type, name from sqlite_temp_schema where type in ('view', 'table')
+    and (name like '\\_quorate\\_now\\_%' escape '\\' or name like '\\_quorate\\_old\\_%' escape '\\')
+    order by type desc`
+  for (const { type, name } of db.prepare(sql).all()) {
+    db.exec(`drop ${type} if exists temp.${quote(String(name))}`)
+  }
+}
+
+/** Throws NOT_ADOPTABLE if something derived could not be kept in step; makes nothing. */
+export function checkDerived(db: DatabaseSync, catalog: Catalog): void {
+  for (const [name, triggers] of readDerived(db).byTable) {
+    const table = catalog.get(name)
+    if (table !== undefined) checkRowids(table, hasRowid(db, table), triggers)
+    else {
+      const detail = `Trigger ${triggers[0]?.name} on the view ${name} writes a virtual table, which no row of an ordinary table tells the other replicas. Let it write an ordinary table, and fill the virtual one from that.`
+      throw new QuorateError('NOT_ADOPTABLE', detail)
+    }
+  }
+}
+
+/** Virtual tables with content that no trigger fills: only the application can have written them. */
+export function unfilledTables(db: DatabaseSync): readonly string[] {
+  const { owners, filled } = readDerived(db)
+  return owners.filter((name) => !filled.has(lower(name)))
+}
+
+/** What is derived in a database. Throws NOT_ADOPTABLE. */
+function readDerived(db: DatabaseSync) {
+  const names = (type: string) =>
+    db
+      .prepare(`select name from pragma_table_list where schema = 'main' and type = ?`)
+      .all(type)
+      .map(({ name }) => String(name))
+  const shadows = names('shadow')
+  const hasShadow = (name: string) =>
+    shadows.some((shadow) => lower(shadow).startsWith(`${lower(name)}_`))
+  const owners = names('virtual').filter(hasShadow)
+  const triggers = owners.length === 0 ? [] : readTriggers(db, new Set(owners.map(lower)))
+  return {
+    shadows: new Set(shadows),
+    owners,
+    filled: new Set(triggers.flatMap(({ writes }) => [...writes])),
+    byTable: Map.groupBy(triggers, ({ table }) => lower(table)),
+  }
+}
+
 /**
  * Fires a table's index triggers for changes that have happened already: the triggers stand on a
  * TEMP view here, which has the row as it was.
@@ -99,16 +131,17 @@ class Source {
     this.#old = `temp.${quote(`_quorate_old_${table.name}`)}`
     const view = quote(`_quorate_now_${table.name}`)
     this.#view = `temp.${view}`
-    const hasRowid = isAlias(db, table) && !table.columns.some((name) => lower(name) === 'rowid')
-    for (const { name, rest } of triggers) {
-      if (hasRowid || ![...tokenize(rest)].some((token) => keyword(token) === 'ROWID')) continue
-      const detail = `Trigger ${name} uses the rowid of ${table.name}, which is not its INTEGER PRIMARY KEY, so it differs between replicas.`
-      throw new QuorateError('NOT_ADOPTABLE', detail)
-    }
-    this.#columns = [...table.columns.map(quote), ...(hasRowid ? ['rowid'] : [])]
+    const withRowid = hasRowid(db, table)
+    checkRowids(table, withRowid, triggers)
+    this.#columns = [...table.columns.map(quote), ...(withRowid ? ['rowid'] : [])]
     db.exec(`drop view if exists ${this.#view}; drop table if exists ${this.#old};
       create table ${this.#old} (${this.#columns.join(', ')});
       create view ${this.#view} as select * from ${this.#old}`)
+    // SQLite refuses what no trigger is for, also when those there are ask for other columns.
+    for (const event of ['delete', 'insert', 'update']) {
+      const name = quote(`_quorate_index_${table.name}_${event}`)
+      db.exec(`create trigger temp.${name} instead of ${event} on ${view} begin select 1; end`)
+    }
     for (const [i, { event, rest }] of triggers.entries()) {
       const name = quote(`_quorate_index_${table.name}_${i}`)
       db.exec(`create trigger temp.${name} instead of ${event} on ${view} ${rest}`)
@@ -163,6 +196,23 @@ class Source {
     const made = this.#db.prepare(sql)
     this.#statements.set(sql, made)
     return made
+  }
+}
+
+/** Whether triggers may speak of a table's rowid: it is its key, and no column is called so. */
+function hasRowid(db: DatabaseSync, table: MergeTable): boolean {
+  return isAlias(db, table) && !table.columns.some((name) => lower(name) === 'rowid')
+}
+
+function checkRowids(
+  { name: table }: MergeTable,
+  withRowid: boolean,
+  triggers: readonly IndexTrigger[],
+): void {
+  for (const { name, rest } of triggers) {
+    if (withRowid || ![...tokenize(rest)].some((token) => keyword(token) === 'ROWID')) continue
+    const detail = `Trigger ${name} uses the rowid of ${table}, which is not its INTEGER PRIMARY KEY, so it differs between replicas.`
+    throw new QuorateError('NOT_ADOPTABLE', detail)
   }
 }
 

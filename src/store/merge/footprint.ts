@@ -1,6 +1,5 @@
 /** Where two transactions can meet, read off a transaction's changeset and the schema. */
-import type { Key } from '../../core/order/clock/key-set.ts'
-import type { Footprint } from '../../core/order/clock/placement.ts'
+import type { Footprint, Key } from '../../core/order/clock/key-set.ts'
 import { readExactly } from '../../model/changeset.ts'
 import { type ExactValue, identical } from '../../model/exact-value.ts'
 import type { Catalog, MergeTable } from './catalog.ts'
@@ -21,8 +20,13 @@ export interface MergeFootprint extends Footprint {
   readonly foreign: boolean
   /** SQLite may take a row for unchanged that is not. */
   readonly loose: boolean
-  /** What it needs can't be told from what it changes, so it is not applied with others. */
+  /**
+   * What it needs can't be told from what it changes, or it is of a time with fewer columns, so it is
+   * not applied with others, and not taken back with others.
+   */
   readonly alone: boolean
+  /** It is of a time with fewer columns: what it deletes may hold more than it knows of. */
+  readonly narrow: boolean
 }
 
 /** A row before and after; null: it was not there. An undefined cell did not change. */
@@ -75,7 +79,11 @@ export class Footprints {
       if (plan === null || name !== table) plan = this.#planOf(table)
       name = table
       // SQLite would leave the change out without a word.
-      checkWidth(plan.table, before ?? after ?? [])
+      const { length } = before ?? after ?? []
+      checkWidth(plan.table, length)
+      // SQLite looks at the first width only where several changesets are applied as one.
+      made.narrow ||= length < plan.table.columns.length
+      made.alone ||= made.narrow
       made.add(plan, before, after)
     }
     return made
@@ -139,6 +147,7 @@ class Draft implements MergeFootprint {
   foreign = false
   loose = false
   alone = false
+  narrow = false
 
   add(plan: TablePlan, before: Cells | null, after: Cells | null): void {
     const isUpdate = before !== null && after !== null

@@ -4,19 +4,20 @@
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { type Frontier, holds } from '../../core/order/clock/frontier.ts'
-import type { Footprint } from '../../core/order/clock/placement.ts'
+import type { Footprint } from '../../core/order/clock/key-set.ts'
 import type { ClockTime, Origin, Stamp } from '../../core/order/clock/stamp.ts'
 import type { ExactValue } from '../../model/exact-value.ts'
+import type { ConflictNotice } from '../../model/origin-entry.ts'
 import type { Conflict, Deleted } from './conflict.ts'
 import { cellsFromJson, rowToJson } from './row-json.ts'
-import type { Row } from './table-rows.ts'
+import type { Cells, Row } from './table-rows.ts'
 
 /** A transaction as it travels between origins. */
 export interface Transaction {
   readonly stamp: Stamp
-  /** Its number among those of its origin, from 1 without gaps. */
+  /** Its number among those of its origin: a later one has a higher one. */
   readonly sequence: number
-  /** What its writer held of other origins. */
+  /** What its writer held of other origins, as numbers of transactions. */
   readonly seen: Frontier
   /** What it changed where it first ran. */
   readonly changes: Uint8Array
@@ -30,14 +31,15 @@ export interface Ran extends Transaction {
   readonly reached: Footprint | null
 }
 
+/** What decides whom a transaction that has run here meets. */
+export type Keyed = Pick<Ran, 'stamp' | 'sequence' | 'changes' | 'reached'>
+
 const TABLES = `
   create table if not exists _quorate_transactions (
     time integer not null, origin text not null, sequence integer not null,
     seen text not null, changes blob not null, effect blob, reached blob,
     primary key (time, origin)
   ) without rowid;
-  create unique index if not exists _quorate_transactions_of
-    on _quorate_transactions (origin, sequence);
   create table if not exists _quorate_forgotten (
     origin text not null primary key, number integer not null
   ) without rowid;
@@ -56,8 +58,13 @@ const SQL = {
   later: `select time, origin, sequence, seen, changes, effect, reached from _quorate_transactions
     where (time, origin) > (?, ?) order by time, origin`,
   from: 'select 1 from _quorate_transactions where (time, origin) >= (?, ?) limit 1',
-  last: 'select max(sequence) as sequence from _quorate_transactions where origin = ?',
-  has: 'select 1 from _quorate_transactions where origin = ? and sequence = ?',
+  get: `select time, origin, sequence, seen, changes, effect, reached from _quorate_transactions
+    where time = ? and origin = ?`,
+  has: 'select 1 from _quorate_transactions where time = ? and origin = ?',
+  between: `select time, origin, sequence, changes, reached from _quorate_transactions
+    where (time, origin) > (?, ?) and (time, origin) < (?, ?) order by time, origin limit ?`,
+  betweenLast: `select time, origin, sequence, changes, reached from _quorate_transactions
+    where (time, origin) > (?, ?) and (time, origin) < (?, ?) order by time desc, origin desc limit ?`,
   add: `insert into _quorate_transactions
     (time, origin, sequence, seen, changes, effect, reached) values (?, ?, ?, ?, ?, ?, ?)`,
   remove: 'delete from _quorate_transactions where time = ? and origin = ?',
@@ -69,19 +76,36 @@ const SQL = {
   report: `insert into quorate_conflicts
     (time, origin, number, kind, name, key, columns, kept, lost, open)
     values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-  withdraw: 'delete from quorate_conflicts where time = ? and origin = ?',
+  withdraw: `delete from quorate_conflicts where time = ? and origin = ?
+    returning number, kind, name`,
+  widths: `select name, min(json_array_length(kept)) as kept, min(json_array_length(lost)) as lost
+    from quorate_conflicts group by name`,
+  images: `select time, origin, number, kept, lost from quorate_conflicts
+    where name = ? and (json_array_length(kept) < ? or json_array_length(lost) < ?)`,
+  widen: `update quorate_conflicts set kept = ?, lost = ?
+    where time = ? and origin = ? and number = ?`,
   forgotten: 'select number from _quorate_forgotten where origin = ?',
-  forgetting: `insert or replace into _quorate_forgotten (origin, number)
-    select origin, max(sequence) from _quorate_transactions where time <= ? group by origin`,
+  oldest: `select time, origin from _quorate_transactions where time <= ?
+    order by time, origin limit 1 offset ?`,
+  forgetting: `insert into _quorate_forgotten (origin, number)
+    select origin, max(sequence) from _quorate_transactions where (time, origin) < (?, ?)
+    group by origin on conflict (origin) do update set number = max(number, excluded.number)`,
   final: `insert into _quorate_forgotten (origin, number) values ('', ?)
     on conflict (origin) do update set number = max(number, excluded.number)`,
-  forget: 'delete from _quorate_transactions where time <= ?',
-  forgetDeleted: 'delete from _quorate_deleted where origin = ? and sequence <= ? and time <= ?',
+  forget: 'delete from _quorate_transactions where (time, origin) < (?, ?)',
+  forgetDeleted: `delete from _quorate_deleted where (name, key, time, origin) in
+    (select name, key, time, origin from _quorate_deleted
+      where origin = ? and sequence <= ? and time <= ? limit ?)`,
   forgetConflicts: 'delete from quorate_conflicts where time <= ? and open = 0',
 } as const
 
 export class MergeTables {
   readonly #statements: Readonly<Record<keyof typeof SQL, StatementSync>>
+  #seen: Frontier | null = null
+  #seenText = ''
+  /** Conflicts since `watch`, by their whole content: reported now, and those that were there. */
+  #reported = new Map<string, ConflictNotice>()
+  #withdrawn = new Set<string>()
 
   /** Makes them if they are not there. */
   constructor(db: DatabaseSync) {
@@ -93,12 +117,27 @@ export class MergeTables {
   /** What has run here after a stamp, in order, as a stream: nothing may be written meanwhile. */
   *later({ time, origin }: Stamp): Generator<Ran, void, undefined> {
     for (const row of this.#statements.later.iterate(time, origin)) {
-      const stored = row as unknown as Stored
-      const { sequence, changes, effect, reached } = stored
-      const stamp = { time: stored.time, origin: stored.origin }
-      const seen = new Map(JSON.parse(stored.seen) as [Origin, number][])
+      yield ranOf(row as unknown as Stored)
+    }
+  }
+
+  get({ time, origin }: Stamp): Ran | null {
+    const row = this.#statements.get.get(time, origin)
+    return row === undefined ? null : ranOf(row as unknown as Stored)
+  }
+
+  /**
+   * Some of what has run here after one stamp and before another, as a stream.
+   *
+   * @param last the latest of these first, instead of the earliest
+   */
+  *between(after: Stamp, before: Stamp, last: boolean, most: number): Generator<Keyed> {
+    const statement = last ? this.#statements.betweenLast : this.#statements.between
+    const bounds = [after.time, after.origin, before.time, before.origin]
+    for (const row of statement.iterate(...bounds, most)) {
+      const { time, origin, sequence, changes, reached } = row as unknown as Stored
       const met = reached === null ? null : unpack(reached)
-      yield { stamp, sequence, seen, changes, effect, reached: met }
+      yield { stamp: { time, origin }, sequence, changes, reached: met }
     }
   }
 
@@ -107,14 +146,8 @@ export class MergeTables {
     return this.#statements.from.get(time, origin) !== undefined
   }
 
-  /** The highest number of an origin that is here; 0: none. */
-  lastOf(origin: Origin): number {
-    const row = this.#statements.last.get(origin) as { sequence: number | null } | undefined
-    return row?.sequence ?? 0
-  }
-
-  has(origin: Origin, sequence: number): boolean {
-    return this.#statements.has.get(origin, sequence) !== undefined
+  has({ time, origin }: Stamp): boolean {
+    return this.#statements.has.get(time, origin) !== undefined
   }
 
   /** The highest number of an origin that has been forgotten; 0: none. */
@@ -130,8 +163,10 @@ export class MergeTables {
 
   add({ stamp: { time, origin }, sequence, seen, changes, effect, reached }: Ran): void {
     const packed = reached === null ? null : pack(reached)
-    const known = JSON.stringify([...seen])
-    this.#statements.add.run(time, origin, sequence, known, changes, effect, packed)
+    // Those of one entry have seen the same.
+    if (seen !== this.#seen) this.#seenText = JSON.stringify([...seen])
+    this.#seen = seen
+    this.#statements.add.run(time, origin, sequence, this.#seenText, changes, effect, packed)
   }
 
   bury({ stamp: { time, origin }, sequence }: Transaction, deleted: readonly Deleted[]): void {
@@ -147,13 +182,57 @@ export class MergeTables {
     const texts = [kind, table, rowToJson(key), JSON.stringify(columns)]
     const rows = [keptText ?? null, lostText ?? null]
     this.#statements.report.run(time, origin, number, ...texts, ...rows, open ? 1 : 0)
+    const notice = { time, origin, number, kind, table }
+    this.#reported.set(JSON.stringify(notice), notice)
+  }
+
+  /** Forgets which conflicts were reported: from now on, or because it was all rolled back. */
+  watch(): void {
+    this.#reported = new Map()
+    this.#withdrawn = new Set()
+  }
+
+  /** Conflicts that were not there before `watch`. */
+  news(): readonly ConflictNotice[] {
+    return [...this.#reported].flatMap(([key, notice]) =>
+      this.#withdrawn.has(key) ? [] : [notice],
+    )
+  }
+
+  /**
+   * Makes what is reported of tables as wide as these are by now, as it is where a transaction arrives
+   * after they have got more columns.
+   *
+   * @param widthOf 0: there is no such table
+   */
+  widen(widthOf: (table: string) => number, widen: (table: string, cells: Cells) => Cells): void {
+    const all = this.#statements.widths.all() as unknown as Width[]
+    for (const { name, kept, lost } of all) {
+      const width = widthOf(name)
+      if ((kept ?? width) >= width && (lost ?? width) >= width) continue
+      for (const row of this.#statements.images.all(name, width, width)) {
+        const { time, origin, number, ...images } = row as unknown as Images
+        const [now, gone] = [images.kept, images.lost].map((text) =>
+          text === null ? null : rowToJson(widen(name, cellsFromJson(text))),
+        )
+        this.#statements.widen.run(now ?? null, gone ?? null, time, origin, number)
+      }
+    }
   }
 
   /** Forgets that a transaction has run, and what it left. */
   remove({ time, origin }: Stamp, withConflicts: boolean): void {
     this.#statements.remove.run(time, origin)
     this.#statements.unbury.run(time, origin)
-    if (withConflicts) this.#statements.withdraw.run(time, origin)
+    if (withConflicts) this.#withdraw(time, origin)
+  }
+
+  #withdraw(time: ClockTime, origin: Origin): void {
+    for (const { number, kind, name: table } of this.#statements.withdraw.all(time, origin)) {
+      const notice = { time, origin, number, kind, table }
+      const key = JSON.stringify(notice)
+      if (!this.#reported.delete(key)) this.#withdrawn.add(key)
+    }
   }
 
   /**
@@ -169,16 +248,44 @@ export class MergeTables {
     return null
   }
 
-  /** Forgets transactions up to a time, deletes that everybody has seen, and old conflicts. */
-  forget(stable: ClockTime, seen: Frontier, conflicts: ClockTime): void {
+  /**
+   * Makes the order final through a time, and forgets the oldest transactions up to it.
+   *
+   * @returns false: there are more of them
+   */
+  forget(stable: ClockTime, most: number): boolean {
     this.#statements.final.run(stable)
-    this.#statements.forgetting.run(stable)
-    this.#statements.forget.run(stable)
-    for (const [origin, sequence] of seen) {
-      this.#statements.forgetDeleted.run(origin, sequence, stable)
-    }
-    this.#statements.forgetConflicts.run(Math.min(stable, conflicts))
+    const more = this.#statements.oldest.get(this.final(), most) as Stamp | undefined
+    const { time, origin } = more ?? { time: this.final() + 1, origin: '' }
+    this.#statements.forgetting.run(time, origin)
+    this.#statements.forget.run(time, origin)
+    return more === undefined
   }
+
+  /** Forgets old conflicts, and deletes that everybody has seen. False: there are more of these. */
+  forgetRest(stable: ClockTime, seen: Frontier, conflicts: ClockTime, most: number): boolean {
+    this.#statements.forgetConflicts.run(Math.min(stable, conflicts))
+    let left = most
+    for (const [origin, sequence] of seen) {
+      left -= Number(this.#statements.forgetDeleted.run(origin, sequence, stable, left).changes)
+    }
+    return left > 0
+  }
+}
+
+/** Of the narrowest images of a table's rows; null: there are none. */
+interface Width {
+  readonly name: string
+  readonly kept: number | null
+  readonly lost: number | null
+}
+
+interface Images {
+  readonly time: ClockTime
+  readonly origin: Origin
+  readonly number: number
+  readonly kept: string | null
+  readonly lost: string | null
 }
 
 interface StoredDeleted {
@@ -195,6 +302,12 @@ interface Stored {
   readonly changes: Uint8Array
   readonly effect: Uint8Array | null
   readonly reached: Uint8Array | null
+}
+
+function ranOf({ time, origin, sequence, seen, changes, effect, reached }: Stored): Ran {
+  const known = new Map(JSON.parse(seen) as [Origin, number][])
+  const met = reached === null ? null : unpack(reached)
+  return { stamp: { time, origin }, sequence, seen: known, changes, effect, reached: met }
 }
 
 /** Keys as doubles: how many are written, those, and those needed. */

@@ -38,7 +38,7 @@ class Writer {
     const stamp = { time, origin: this.#name }
     const made = { stamp, sequence: this.#sequence, seen: NOTHING, changes: session.changeset() }
     session.close()
-    this.ordered.adopt(made)
+    this.ordered.adopt([made])
     this.db.exec('commit')
     return made
   }
@@ -179,6 +179,48 @@ test('transactions of a time with fewer columns find their place', () => {
   throws(() => old.merge(met), code('LOG_CORRUPT'))
 })
 
+test('transactions with fewer and with more columns are not applied as one', () => {
+  const [old, wide, here] = [new Writer('o'), new Writer('w'), new Writer('h')]
+  const narrow = [1, 3, 5].map((time) =>
+    old.write(10 + time, `insert into item values (${time}, 'n${time}', 1)`),
+  )
+  for (const { db, ordered } of [wide, here]) {
+    db.exec('alter table item add column size integer default 7')
+    ordered.reread()
+  }
+  const later = [2, 4, 6].map((time) =>
+    wide.write(10 + time, `insert into item values (${time}, 'n${time}', 1, ${time})`),
+  )
+  here.merge(...narrow, ...later)
+  const sizes = here.db.prepare('select size from item order by id').all()
+  deepEqual(
+    sizes.map(({ size }) => size),
+    [7, 2, 7, 4, 7, 6],
+  )
+  // All of them are taken back for one that comes before them.
+  here.merge(
+    new Writer('a').write(1, `insert into item values (9, 'n1', 1), (8, 'n2', 1), (7, 'n3', 1)`),
+  )
+  equal(here.count('quorate_conflicts'), 3)
+})
+
+test('a REAL default that was never written is no INTEGER', () => {
+  const added = (db: DatabaseSync) => {
+    db.exec(`insert into item values (1, 'a', 1); alter table item add column w real default 0`)
+  }
+  const [a, b] = [new Writer('a', added), new Writer('b', added)]
+  const first = a.write(1, 'update item set n = 2')
+  const second = b.write(2, 'update item set n = 3, w = 4')
+  a.merge(second)
+  b.merge(first)
+  for (const { db } of [a, b]) {
+    deepEqual(
+      readConflicts(db).map(({ columns }) => columns),
+      [['n']],
+    )
+  }
+})
+
 test('what is final is forgotten, and what comes too late is refused', () => {
   const [a, b] = [new Writer('a'), new Writer('b')]
   const made = Array.from({ length: 10_000 }, (_, i) => {
@@ -213,7 +255,7 @@ test('what is final is forgotten, and what comes too late is refused', () => {
   )
   equal(b.count('_quorate_deleted'), 0)
   equal(b.count('_quorate_forgotten'), 2)
-  deepEqual(b.merge(...made.slice(-3)), { merged: 0, takenBack: 0, byRules: 0 })
+  deepEqual(b.merge(...made.slice(-3)), { merged: 0, takenBack: 0, byRules: 0, conflicts: [] })
   const late = {
     stamp: { time: 9_000, origin: 'c' },
     sequence: 1,

@@ -27,6 +27,8 @@ export interface MergeParts {
   readonly findDeleted: (find: FindDeleted) => FindDeleted
   /** Which conflicts of a transaction are noted, and whether those of one taken back go. */
   readonly withdraws: boolean
+  /** How many keys the index of the tail may have before the tail is read instead. */
+  readonly keysMax: number
 }
 
 export const PARTS: MergeParts = {
@@ -41,4 +43,6 @@ export const PARTS: MergeParts = {
   invert: invertChangeset,
   findDeleted: (find) => find,
   withdraws: true,
+  // Some 500 MB.
+  keysMax: 2 ** 24,
 }

@@ -20,27 +20,33 @@ export interface StoredConflict extends Conflict {
 /** All that are kept, in the order of their transactions. */
 export function readConflicts(db: DatabaseSync): readonly StoredConflict[] {
   const rows = db.prepare('select * from quorate_conflicts order by time, origin, number').all()
-  return rows.map((row) => {
-    const cells = (name: string): Cells | null => {
-      const text = row[name]
-      return text === null ? null : cellsFromJson(String(text))
-    }
-    return {
-      stamp: { time: Number(row['time']), origin: String(row['origin']) },
-      number: Number(row['number']),
-      kind: String(row['kind']) as ConflictKind,
-      table: String(row['name']),
-      key: known(cells('key')),
-      columns: JSON.parse(String(row['columns'])) as string[],
-      kept: row['kept'] === null ? null : known(cells('kept')),
-      lost: cells('lost'),
-      open: row['open'] === 1,
-    }
-  })
+  return rows.map(conflictFrom)
+}
+
+/** A row of quorate_conflicts, by column. */
+export function conflictFrom(row: Readonly<Record<string, unknown>>): StoredConflict {
+  const cells = (name: string): Cells | null => {
+    const text = row[name]
+    return text === null ? null : cellsFromJson(String(text))
+  }
+  return {
+    stamp: { time: Number(row['time']), origin: String(row['origin']) },
+    number: Number(row['number']),
+    kind: String(row['kind']) as ConflictKind,
+    table: String(row['name']),
+    key: known(cells('key')),
+    columns: JSON.parse(String(row['columns'])) as string[],
+    kept: row['kept'] === null ? null : known(cells('kept')),
+    lost: cells('lost'),
+    open: Number(row['open']) === 1,
+  }
 }
 
 /** Somebody has dealt with it: it may be forgotten. */
-export function closeConflict(db: DatabaseSync, { stamp, number }: StoredConflict): void {
+export function closeConflict(
+  db: DatabaseSync,
+  { stamp, number }: Pick<StoredConflict, 'stamp' | 'number'>,
+): void {
   const sql = 'update quorate_conflicts set open = 0 where time = ? and origin = ? and number = ?'
   db.prepare(sql).run(stamp.time, stamp.origin, number)
 }

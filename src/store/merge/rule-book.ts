@@ -14,7 +14,7 @@ export interface RuleSetting {
   readonly table: string
   /** Empty: all columns of the table that have no rule of their own. */
   readonly column: string
-  /** One of COLUMN_RULES, `abort` for a table, or `function:NAME`. */
+  /** One of COLUMN_RULES, `abort` for a table, or `function:NAME`; empty: none any more. */
   readonly rule: string
 }
 
@@ -24,7 +24,7 @@ const TABLE = `create table if not exists _quorate_rules (
 const FUNCTION = 'function:'
 
 /**
- * Sets one rule; `last` for a table takes it back to the default.
+ * Sets one rule, or takes it away.
  *
  * Throws BAD_RULE if there is no such table, column or rule, MERGE_FUNCTION_MISSING if a function is
  * named that is not registered. Nothing has changed then.
@@ -33,9 +33,14 @@ export function setRule(db: DatabaseSync, setting: RuleSetting, functions: Merge
   const { table: name, column, rule } = setting
   const table = readCatalog(db).get(name.toLowerCase())
   if (table === undefined) throw badRule(`There is no table ${name} that is replicated.`)
+  db.exec(TABLE)
+  if (rule === '') {
+    const reset = 'delete from _quorate_rules where name = ? and column = ?'
+    db.prepare(reset).run(table.name, column)
+    return
+  }
   checkColumn(table, column)
   checkRule(rule, column, functions)
-  db.exec(TABLE)
   db.prepare('insert or replace into _quorate_rules (name, column, rule) values (?, ?, ?)').run(
     table.name,
     column,

@@ -1,7 +1,7 @@
 /** Takes back what a transaction did, as if it had never run. */
 import { constants, type DatabaseSync } from 'node:sqlite'
 import { readExactly } from '../../model/changeset.ts'
-import { concatenate } from '../../model/changeset-bytes.ts'
+import { concatenate, sectionsOf } from '../../model/changeset-bytes.ts'
 import { identical } from '../../model/exact-value.ts'
 import { type Catalog, tableOf } from './catalog.ts'
 import { type Cells, pick, type Row, TableRows } from './table-rows.ts'
@@ -17,10 +17,21 @@ export function applyInverses(
   catalog: Catalog,
 ): boolean {
   const onConflict = () => constants.SQLITE_CHANGESET_ABORT
-  if (db.applyChangeset(concatenate(inverses), { onConflict })) return true
+  const asOne = inverses.length === 1 || !inverses.some((each) => isNarrow(each, catalog))
+  if (asOne && db.applyChangeset(concatenate(inverses), { onConflict })) return true
   if (inverses.length > 1) return inverses.every((each) => applyInverses(db, [each], catalog))
   // SQLite puts rows in place one by one, and one may be in the way of another.
   return inverses.every((each) => applyByRows(each, catalog, new TableRows(db)))
+}
+
+/**
+ * Whether it is of a time when a table had fewer columns. Such changesets are never applied as one
+ * with others: SQLite would take the columns of the first one's tables for all.
+ */
+function isNarrow(bytes: Uint8Array, catalog: Catalog): boolean {
+  return sectionsOf(bytes).some(({ table, columns }) => {
+    return columns < tableOf(catalog, table).columns.length
+  })
 }
 
 /** All rows go before any comes. */

@@ -4,6 +4,16 @@ import { assert } from '../../../base/assert.ts'
 /** A whole number from 0, at most 2^53 - 1; the hash of what two transactions can meet at. */
 export type Key = number
 
+/**
+ * A key is whatever two transactions can meet at: a row, a value of a unique index, the row that a
+ * foreign key points to. One that is only `needed` may be needed by others as well. Keys that
+ * coincide though they stand for different things cost work, nothing else.
+ */
+export interface Footprint {
+  readonly written: readonly Key[]
+  readonly needed: readonly Key[]
+}
+
 const SLOTS_MIN = 64
 
 export class KeySet {

@@ -70,8 +70,10 @@ function logged(s: State, ticket: Ticket, entries: readonly Entry[]): void {
   s.log.append(entries)
   s.durability.wrote(ticket, s.log.last.index)
   for (const { kind, index } of entries) {
-    // DDL was only tried; all else the database contains already, if it contained what is before.
-    if (kind !== 'schema' && s.applied === index - 1) s.applied = index
+    // These are applied when committed; all else the database contains already, if it contained
+    // what is before.
+    const waits = kind === 'schema' || kind === 'merge'
+    if (!waits && s.applied === index - 1) s.applied = index
   }
   const { lead } = s
   if (lead === null) return

@@ -66,7 +66,7 @@ function write({ db, ordered }: Replica, time: number, origin: string, sql: stri
   db.exec(sql)
   const made = { stamp: { time, origin }, sequence: 1, seen: NOTHING, changes: session.changeset() }
   session.close()
-  ordered.adopt(made)
+  ordered.adopt([made])
   db.exec('commit; pragma foreign_keys = off')
   return made
 }

@@ -203,7 +203,7 @@ const THEMES: readonly (readonly string[])[] = [
 
 const TABLE_NAME = /(?:into|update|from) (?!case)(\w+)/
 
-/** For each theme the places of its statements. */
-export const THEMED: readonly (readonly number[])[] = THEMES.map((tables) =>
-  STATEMENTS.flatMap((sql, i) => (tables.includes(TABLE_NAME.exec(sql)?.[1] ?? '') ? [i] : [])),
+/** For each theme its statements. */
+export const THEMED: readonly (readonly string[])[] = THEMES.map((tables) =>
+  STATEMENTS.filter((sql) => tables.includes(TABLE_NAME.exec(sql)?.[1] ?? '')),
 )

@@ -81,7 +81,10 @@ export class Replica {
 
   content(withDeleted: boolean): string[] {
     const beside = withDeleted ? ['quorate_conflicts', '_quorate_deleted'] : ['quorate_conflicts']
-    return [...USER_TABLES, ...beside].flatMap((table) => rowsOf(this.db, table))
+    const users = `select name from sqlite_schema where type = 'table' and name not like '%quorate%'
+      order by name`
+    const tables = this.db.prepare(users).all()
+    return rowsOf(this.db, [...tables.map(({ name }) => String(name)), ...beside])
   }
 
   count(table: string): number {
@@ -89,25 +92,27 @@ export class Replica {
   }
 }
 
-const USER_TABLES = [...SCHEMA.matchAll(/create table (\w+)/g)].map(([, name]) => name ?? '')
 const queries = new Map<string, string>()
 
-/** Each row as text that tells apart whatever SQLite does. */
-function rowsOf(db: DatabaseSync, table: string): string[] {
-  let sql = queries.get(table)
-  if (sql === undefined) {
+/** Each row of all tables as text that tells apart whatever SQLite does. */
+function rowsOf(db: DatabaseSync, tables: readonly string[]): string[] {
+  return tables.flatMap((table) => {
     const columns = db.prepare(`select name from pragma_table_xinfo('${table}')`).all()
-    const parts = columns.map(({ name }) => {
-      const text = `case typeof("${name}") when 'text' then 't' || hex(cast("${name}" as blob))`
-      return `${text} else quote("${name}") end`
-    })
-    sql = `select '${table} ' || ${parts.join(` || ' ' || `)} as row from ${table} order by 1`
-    queries.set(table, sql)
-  }
-  return db
-    .prepare(sql)
-    .all()
-    .map(({ row }) => String(row))
+    const known = `${table} ${columns.map(({ name }) => name).join(' ')}`
+    let sql = queries.get(known)
+    if (sql === undefined) {
+      const parts = columns.map(({ name }) => {
+        const text = `case typeof("${name}") when 'text' then 't' || hex(cast("${name}" as blob))`
+        return `${text} else quote("${name}") end`
+      })
+      sql = `select '${table} ' || ${parts.join(` || ' ' || `)} as row from ${table} order by 1`
+      queries.set(known, sql)
+    }
+    return db
+      .prepare(sql)
+      .all()
+      .map(({ row }) => String(row))
+  })
 }
 
 /** What an origin had seen when it made an entry, or promised that none comes before a time. */
@@ -123,7 +128,7 @@ interface OriginOptions {
   readonly parts: MergeParts
   readonly coverage: Coverage
   /** Which ones it runs. */
-  readonly statements: readonly number[]
+  readonly statements: readonly string[]
 }
 
 /** Writes as any application does; what it writes is recorded. */
@@ -134,7 +139,7 @@ export class Origin extends Replica {
   readonly marks: Mark[] = []
   readonly #skew: number
   readonly #coverage: Coverage
-  readonly #statements: readonly number[]
+  readonly #statements: readonly string[]
   forgot = false
   last = 0
 
@@ -169,7 +174,7 @@ export class Origin extends Replica {
     const sequence = this.made.length + 1
     const frontier = frontierOf(this.held)
     const made = { stamp: { time, origin: this.name }, sequence, seen: frontier, changes }
-    this.ordered.adopt(made)
+    this.ordered.adopt([made])
     this.made.push(made)
     this.held.add(made)
     this.marks.push({ time, frontier })
@@ -178,7 +183,7 @@ export class Origin extends Replica {
 
   #statement(prng: Prng): void {
     const which = prng.pick(this.#statements)
-    const sql = (STATEMENTS[which] ?? '')
+    const sql = which
       .replaceAll('$V', () => prng.pick(ODD_VALUES))
       .replace(/\$(\d)/g, (_, max) => String(prng.intInclusive(1, Number(max))))
     this.db.exec('savepoint one')
@@ -207,12 +212,27 @@ export class Origin extends Replica {
     this.#coverage.add('by rules', byRules)
   }
 
-  /** Crashes in the middle. */
-  crash(transactions: readonly Transaction[]): void {
+  /** Crashes in the middle, or something fails that comes after it and goes on. */
+  crash(transactions: readonly Transaction[], restarts: boolean): void {
     this.db.exec('begin')
     this.ordered.merge(transactions)
     this.db.exec('rollback')
-    this.restart()
+    if (restarts) this.restart()
+  }
+
+  /** A leader that runs ahead and loses what it wrote. */
+  lose(prng: Prng, now: number): void {
+    const { made, held, marks, last } = this
+    const count = made.length
+    for (let n = prng.intInclusive(1, 3); n > 0; n -= 1) this.write(prng, now)
+    const lost = made.splice(count)
+    for (const each of lost) held.delete(each)
+    marks.splice(marks.length - lost.length)
+    this.last = last
+    this.db.exec('begin')
+    this.ordered.withdraw(lost)
+    this.db.exec('commit')
+    this.#coverage.add('lost', lost.length)
   }
 
   forget(origins: readonly Origin[], all: readonly Transaction[], now: number): void {
@@ -248,8 +268,8 @@ export function shuffled<T>(list: readonly T[], prng: Prng): T[] {
   return keyed.sort(([a], [b]) => a - b).map(([, item]) => item)
 }
 
-function statementsFor(prng: Prng): readonly number[] {
-  if (prng.percent(15)) return STATEMENTS.map((_, i) => i)
+export function statementsFor(prng: Prng): readonly string[] {
+  if (prng.percent(15)) return STATEMENTS
   return Array.from({ length: prng.intInclusive(1, 2) }, () => prng.pick(THEMED)).flat()
 }
 
@@ -272,8 +292,9 @@ export function runHistory(seed: number, coverage: Coverage, parts: MergeParts =
     const theirs = shuffled([...other.held], prng)
     const dice = prng.intInclusive(1, 100)
     if (dice <= 60) origin.write(prng, now)
-    else if (dice <= 62) origin.crash(theirs.slice(0, 9))
-    else if (dice <= 64) origin.restart()
+    else if (dice <= 62) origin.crash(theirs.slice(0, 9), now % 2 === 0)
+    else if (dice <= 63) origin.restart()
+    else if (dice <= 64) origin.lose(prng, now)
     else if (forgets && dice <= 70) origin.forget(origins, made(), now)
     else {
       const some = prng.percent(50) ? [...other.held] : theirs
@@ -324,7 +345,7 @@ function joinsLate(all: readonly Transaction[], parts: MergeParts, twin: Replica
   late.db.close()
 }
 
-function same(here: readonly string[], there: readonly string[], name: string): void {
+export function same(here: readonly string[], there: readonly string[], name: string): void {
   if (here.length === there.length && here.every((row, i) => row === there[i])) return
   const only = (a: readonly string[], b: readonly string[]) => a.filter((row) => !b.includes(row))
   deepEqual({ [name]: only(here, there) }, { [name]: only(there, here) })
@@ -354,7 +375,7 @@ function checkTallies(twin: Replica, all: readonly Transaction[]): void {
   deepEqual(new Map(rows.map(({ id, n }) => [id, n])), expected)
 }
 
-/** Every order in which a few transactions can arrive, one by one. */
+/** Every order in which a few transactions can arrive, one by one, some twice, with a restart. */
 export function runPermutations(seed: number, coverage: Coverage): void {
   const prng = prngFromSeed(seed)
   const statements = statementsFor(prng)
@@ -372,8 +393,11 @@ export function runPermutations(seed: number, coverage: Coverage): void {
   const twin = Replica.twin(all())
   for (const order of permutations(all())) {
     const replica = new Replica()
-    for (const each of order) {
-      const { takenBack, byRules } = replica.merge([each])
+    for (const [i, each] of order.entries()) {
+      // Some come twice, beside others.
+      const { merged, takenBack, byRules } = replica.merge([each, ...order.slice(i - 1, i)])
+      equal(merged, 1)
+      if (i === 2) replica.restart()
       coverage.add('taken back', takenBack)
       coverage.add('by rules', byRules)
     }

@@ -78,8 +78,7 @@ function gaps(s: State): readonly Origin[] {
 /** Who holds stability back while there is something that it could make final. */
 function silent(s: State): readonly Origin[] {
   const promising = s.promising
-  const isUnstable = [...s.wanted.values()].some(({ time }) => time > s.stable)
-  if (promising.length === 0 || !isUnstable) return []
+  if (promising.length === 0 || s.isFinal) return []
   const marks = new Map<Origin, Mark>(s.latest)
   return holdingBack(promising, marks, s.held).filter((origin) => {
     const last = s.latest.get(origin)

@@ -168,6 +168,20 @@ test('a new member writes once every writer is known to know of it', () => {
   ok(w.group('a').exchange.stable >= (entry?.time ?? Number.POSITIVE_INFINITY))
 })
 
+test('a member that never came, on its way out, keeps nobody who joined from writing', () => {
+  const w = world('ab', 'mesh')
+  for (const [at, name] of [...'nm'].entries()) w.change(name, { kind: 'writes', since: at + 1 })
+  w.add('n', 0)
+  for (const other of 'ab') w.edges.add(`${other}-n`)
+  w.relink('n')
+  for (const name of 'abn') w.catchUpMembers(name)
+  w.run(1_000)
+  ok(w.group('n').exchange.mayWrite)
+  w.change('m', { kind: 'frozen' })
+  w.catchUpMembers('n')
+  ok(w.group('n').exchange.mayWrite)
+})
+
 /** A new member, cut off, has written; a follower has heard of what the others do, not of it. */
 function joinBehindTheBack(broken: Partial<Rules>): TestWorld {
   const w = world('ab', 'mesh', { broken })

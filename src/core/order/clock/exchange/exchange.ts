@@ -91,6 +91,11 @@ export class Exchange {
    * Whether entries of our own may be made: we are a member, every other writer is known to know
    * it, and this replica is neither an old copy nor about to be replaced by a snapshot.
    */
+  /** Whether the order of everything that is in the data here is final. */
+  get isFinal(): boolean {
+    return this.#state.isFinal
+  }
+
   get mayWrite(): boolean {
     return this.#state.mayWrite
   }
@@ -122,6 +127,12 @@ export class Exchange {
   /** What every member holds; the log may forget it. A member that is silent holds this back. */
   get heldByAll(): Frontier {
     return this.#state.active.map((origin) => this.heldBy(origin)).reduce(meet, this.held)
+  }
+
+  /** Us, whom we are linked to, and whom they say that they are linked to. */
+  get inReach(): ReadonlySet<Origin> {
+    const { self, peers } = this.#state
+    return new Set([self, ...[...peers].flatMap(([id, { links }]) => [id, ...links])])
   }
 
   /** Entries of ours that do not count since we were removed: to be made anew as another origin. */
@@ -193,11 +204,14 @@ function onLink(s: State, id: Origin, up: boolean): void {
     s.peers.delete(id)
     if (old.ask !== null) askAtOnce(s, old.ask.ranges)
   }
-  if (!up || id === s.self) return
-  const peer = newPeer(id, s.nowMs + s.options.digestMs, s.window.end)
-  s.peers.set(id, peer)
-  tell(s, peer, true)
-  probeAgain(s, peer)
+  if (up && id !== s.self) {
+    const peer = newPeer(id, s.nowMs + s.options.digestMs, s.window.end)
+    s.peers.set(id, peer)
+    tell(s, peer, true)
+    probeAgain(s, peer)
+  }
+  // The others leave to us what they think that we pass on.
+  for (const other of s.peers.values()) if (other.id !== id) tell(s, other, false)
 }
 
 function onMessage(s: State, from: Origin, message: ExchangeMessage): void {

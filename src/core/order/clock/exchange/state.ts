@@ -142,7 +142,11 @@ export class State {
   /** The last entry of an origin that may be taken. */
   limit(origin: Origin): number {
     const handed = this.handed.get(origin) ?? 0
-    return this.broken.has(origin) ? handed : this.rules.limit(this.standing(origin), handed)
+    // What we did alone may contradict what the others did since.
+    const isOver = this.standing(this.self)?.kind === 'removed'
+    return isOver || this.broken.has(origin)
+      ? handed
+      : this.rules.limit(this.standing(origin), handed)
   }
 
   /**
@@ -171,6 +175,8 @@ export class State {
     if (standing?.kind !== 'writes') return false
     for (const [origin, { kind }] of this.members.origins) {
       if (origin === this.self || kind === 'removed') continue
+      // It never wrote, and on its way out it never will. What it calls final rests on the others.
+      if (kind === 'frozen' && !this.epochs.has(origin)) continue
       const epoch = this.epochs.get(origin) ?? this.epochOf(origin)
       if (!this.rules.knowsUs(epoch, standing.since)) return false
     }
@@ -181,6 +187,11 @@ export class State {
   epochOf(origin: Origin): number {
     const standing = this.standing(origin)
     return standing?.kind === 'writes' ? standing.since : 0
+  }
+
+  /** Nothing in the data waits for answers. */
+  get isFinal(): boolean {
+    return [...this.wanted.values()].every(({ time }) => time <= this.stable)
   }
 
   get mayWrite(): boolean {

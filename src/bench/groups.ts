@@ -1,0 +1,226 @@
+/**
+ * `quorate bench --strategy multi-leader`: in one run on one machine, what a single leader's
+ * application does, then what two do at once that each lead a group of their own and exchange what
+ * they write, and how long they take to be level again after a cut.
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { present } from '../base/assert.ts'
+import type { NodeStatus } from '../model/status.ts'
+import { Application } from './application.ts'
+import { allVote, type BenchReport, machineOf, statusOf } from './bench.ts'
+import { ChildNode, freePort, until } from './child-node.ts'
+import type { Rate } from './measure.ts'
+import type { KeyShare } from './workload.ts'
+
+export interface GroupsBenchOptions {
+  /** Clients of each application. */
+  readonly clients: number
+  /** Of each group. */
+  readonly nodes: number
+  readonly seconds: number
+}
+
+export interface GroupsBenchReport extends Pick<BenchReport, 'versions' | 'processor'> {
+  readonly strategy: 'multi-leader'
+  readonly ack: 'majority'
+  readonly clients: number
+  readonly nodes: number
+  readonly seconds: number
+  /** One leader, nothing else on the machine. */
+  readonly single: Rate
+  /** Both at once. `ofSingle`: its rate as a part of the single leader's. */
+  readonly leaders: readonly (Rate & { readonly group: string; readonly ofSingle: number })[]
+  /** Both wrote while cut off from each other for `seconds`; one in a hundred may meet the other's. */
+  readonly heal: { readonly writes: number; readonly entries: number; readonly ms: number }
+}
+
+const GROUPS = ['a', 'b'] as const
+const LEVEL_MS = 120_000
+/** Part of the writes during the cut that may meet the other side's. */
+const OVERLAP = 0.01
+
+/** One group: an application that leads it, and its followers. */
+class Group {
+  readonly application: Application
+  readonly #followers: ChildNode[] = []
+
+  private constructor(application: Application) {
+    this.application = application
+  }
+
+  /** @param group its name where there are several; `join` then: a node of the cluster, if any */
+  static async start(
+    dir: string,
+    nodes: number,
+    group: string | null,
+    join_: string | null,
+  ): Promise<Group> {
+    const base = group ?? 'single'
+    const strategy = { strategy: 'multi-leader', group: base } as const
+    const application = new Application({
+      file: join(dir, `${base}1.db`),
+      name: `${base}1`,
+      port: await freePort(),
+      options: {
+        ...(group === null ? {} : strategy),
+        ...(join_ === null ? {} : { join: [join_] }),
+      },
+    })
+    const started = new Group(application)
+    await application.opened()
+    for (let at = 2; at <= nodes; at += 1) {
+      const node = new ChildNode({
+        dir,
+        name: `${base}${at}`,
+        port: await freePort(),
+        join: [application.url],
+        flags: group === null ? [] : ['--strategy', 'multi-leader', '--group', group],
+      })
+      started.#followers.push(node)
+      node.start()
+      await node.ready()
+    }
+    await allVote(application.url, nodes)
+    return started
+  }
+
+  async writes(clients: number, seconds: number, share?: KeyShare): Promise<Rate> {
+    const task = { kind: 'writes', clients, seconds, ack: 'majority' } as const
+    return await this.application.writes(share === undefined ? task : { ...task, share })
+  }
+
+  async kill(): Promise<void> {
+    this.application.kill()
+    await Promise.all(this.#followers.map((node) => node.kill()))
+  }
+}
+
+/** Measures and cleans up. Throws the first error of any request. */
+export async function runGroupsBench(options: GroupsBenchOptions): Promise<GroupsBenchReport> {
+  const dir = mkdtempSync(join(tmpdir(), 'quorate-bench-'))
+  const started: Group[] = []
+  try {
+    const single = await Group.start(dir, options.nodes, null, null)
+    started.push(single)
+    const before = await measureSingle(single, options)
+    await single.kill()
+    for (const name of GROUPS) {
+      const url = started[1]?.application.url ?? null
+      started.push(await Group.start(dir, options.nodes, name, url))
+    }
+    return await measureGroups(started.slice(1), before, options)
+  } finally {
+    await Promise.all(started.map((group) => group.kill()))
+    rmSync(dir, { recursive: true, force: true })
+  }
+}
+
+async function measureSingle(group: Group, { clients, seconds }: GroupsBenchOptions) {
+  await group.application.ask({ kind: 'fill' })
+  await group.writes(clients, 1)
+  return await group.writes(clients, seconds)
+}
+
+async function measureGroups(
+  groups: readonly Group[],
+  single: Rate,
+  options: GroupsBenchOptions,
+): Promise<GroupsBenchReport> {
+  const { clients, nodes, seconds } = options
+  const [first] = groups
+  const { release } = await statusOf(present(first, () => 'a group').application.url)
+  await first?.application.ask({ kind: 'fill' })
+  await level(groups)
+  await writesOfAll(groups, clients, 1, 0)
+  const rates = await writesOfAll(groups, clients, seconds, 0)
+  await level(groups)
+  const heal = await healed(groups, options)
+  return {
+    strategy: 'multi-leader',
+    ack: 'majority',
+    clients,
+    nodes,
+    seconds,
+    single,
+    leaders: rates.map((rate, at) => ({
+      group: GROUPS[at] ?? '',
+      ...rate,
+      ofSingle: Math.round((rate.tps / single.tps) * 100) / 100,
+    })),
+    heal,
+    ...machineOf(release),
+  }
+}
+
+/** All at once, each its own keys but for `overlap`. */
+async function writesOfAll(
+  groups: readonly Group[],
+  clients: number,
+  seconds: number,
+  overlap: number,
+): Promise<readonly Rate[]> {
+  const of = groups.length
+  return await Promise.all(
+    groups.map((group, at) => group.writes(clients, seconds, { at, of, overlap })),
+  )
+}
+
+async function healed(groups: readonly Group[], { clients, seconds }: GroupsBenchOptions) {
+  await setCut(groups, true)
+  const before = made(await statuses(groups))
+  const rates = await writesOfAll(groups, clients, seconds, OVERLAP)
+  const after = made(await statuses(groups))
+  const began = performance.now()
+  await setCut(groups, false)
+  await level(groups)
+  return {
+    // Those of the warm-up come on top.
+    writes: rates.reduce((sum, { tps }) => sum + tps * seconds, 0),
+    entries: sum(after) - sum(before),
+    ms: Math.round(performance.now() - began),
+  }
+}
+
+function sum(counts: ReadonlyMap<string, number>): number {
+  return [...counts.values()].reduce((all, one) => all + one, 0)
+}
+
+async function setCut(groups: readonly Group[], cut: boolean): Promise<void> {
+  await Promise.all(
+    groups.map(async ({ application }, at) => {
+      const response = await fetch(`${application.url}/admin/group-cut`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ group: GROUPS[1 - at], cut }),
+      })
+      if (!response.ok) throw new Error(`cut: HTTP ${response.status} ${await response.text()}`)
+    }),
+  )
+}
+
+/** Waits until every group has applied what all of them had made when it began. */
+async function level(groups: readonly Group[]): Promise<void> {
+  const goal = made(await statuses(groups))
+  await until('the groups are level', LEVEL_MS, async () =>
+    (await statuses(groups)).every(({ origins }) =>
+      (origins?.groups ?? []).every(({ name, applied }) => applied >= (goal.get(name) ?? 0)),
+    ),
+  )
+}
+
+async function statuses(groups: readonly Group[]): Promise<readonly NodeStatus[]> {
+  return await Promise.all(groups.map(({ application }) => statusOf(application.url)))
+}
+
+/** Group to how many entries of it anybody has. */
+function made(all: readonly NodeStatus[]): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>()
+  for (const { origins } of all) {
+    for (const { name, applied } of origins?.groups ?? []) {
+      counts.set(name, Math.max(counts.get(name) ?? 0, applied))
+    }
+  }
+  return counts
+}

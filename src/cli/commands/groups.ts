@@ -1,0 +1,177 @@
+/** `quorate groups`: the groups of a cluster with several leaders, and changes to that. */
+import type { Command } from 'commander'
+import type { GroupStatus, NodeStatus, OriginsStatus } from '../../model/status.ts'
+import { type CommonFlags, targetOf, withJson, withTarget } from '../common.ts'
+import { getJson, postJson, statusOf, type Target } from '../node-client.ts'
+import { print, printJson, usageError } from '../output.ts'
+import {
+  type Cell,
+  count,
+  duration,
+  type Paint,
+  paintFor,
+  printable,
+  tableLines,
+} from '../terminal.ts'
+
+const HELP = `
+A group comes in by itself: start its first node with \`quorate serve … --join URL --group NAME\`.
+Remove one that is gone for good; until then it holds back what is final.
+
+cut and heal are for trying out what happens: the group that is asked neither gives anything to the
+other one nor takes anything from it. What others hand on still comes.
+
+keeper has another group order changes of schema, rules and groups. With --force a group takes that
+over from one that is gone for good, which is removed; most groups must be in reach and must not hear
+the one that is gone. With --alone they need not: what that group had not handed on is lost to the
+others, even if it was alive.
+
+Examples:
+  quorate groups
+  quorate groups cut west --url http://10.0.0.1:7001
+  quorate groups heal west --url http://10.0.0.1:7001
+  quorate groups remove west
+  quorate groups keeper west --force --url http://10.0.0.2:7001`
+
+/** Agreeing with all groups takes as long as the slowest answers. */
+const REMOVE_TIMEOUT_MS = 120_000
+const ANSWER_MS = 1_500
+
+export function registerGroups(root: Command): void {
+  const groups = root
+    .command('groups')
+    .summary('list or change the groups of the cluster')
+    .description('Lists the groups of the cluster, or changes them.')
+  withJson(withTarget(groups))
+    .addHelpText('after', HELP)
+    .action(async (flags: CommonFlags) => await list(flags))
+  groups
+    .command('list')
+    .description('Lists the groups.')
+    .action(async (_flags: unknown, command: Command) => {
+      await list(command.optsWithGlobals<CommonFlags>())
+    })
+  groups
+    .command('remove <name>')
+    .description('Removes a group for good; the others agree on what of its writes counts.')
+    .action(async (group: string, _flags: unknown, command: Command) => {
+      const flags = command.optsWithGlobals<CommonFlags>()
+      const path = '/admin/group-remove'
+      const answer = await postJson(targetOf(flags), path, { group }, REMOVE_TIMEOUT_MS)
+      if (flags.json) printJson(answer)
+      else print(`${printable(group)} is no longer a group of this cluster.`)
+    })
+  groups
+    .command('keeper <name>')
+    .description('Has another group order changes of schema, rules and groups.')
+    .option('--force', 'take over from the one that does, because it is gone for good')
+    .option('--alone', 'with --force: though most groups are out of reach')
+    .action(async (group: string, _flags: unknown, command: Command) => {
+      await moveKeeper(group, command.optsWithGlobals<CommonFlags & KeeperFlags>())
+    })
+  link(groups, 'cut', 'Stops exchanging writes with a group.', 'Nothing is exchanged with')
+  link(groups, 'heal', 'Exchanges writes with a group again.', 'Writes are exchanged again with')
+}
+
+interface KeeperFlags {
+  readonly force?: boolean
+  readonly alone?: boolean
+}
+
+async function moveKeeper(group: string, flags: CommonFlags & KeeperFlags): Promise<void> {
+  const { force = false, alone = false } = flags
+  if (alone && !force) throw usageError('--alone goes with --force only.')
+  const body = { group, force, alone }
+  const answer = await postJson(targetOf(flags), '/admin/group-keeper', body, REMOVE_TIMEOUT_MS)
+  if (flags.json) printJson(answer)
+  else print(`${printable(group)} orders changes of schema, rules and groups now.`)
+}
+
+function link(groups: Command, kind: 'cut' | 'heal', description: string, did: string): void {
+  groups
+    .command(`${kind} <name>`)
+    .description(description)
+    .action(async (group: string, _flags: unknown, command: Command) => {
+      const flags = command.optsWithGlobals<CommonFlags>()
+      const body = { group, cut: kind === 'cut' }
+      const answer = await postJson(targetOf(flags), '/admin/group-cut', body)
+      if (flags.json) printJson(answer)
+      else print(`${did} ${printable(group)}.`)
+    })
+}
+
+async function list(flags: CommonFlags): Promise<void> {
+  const origins = await originsOf(targetOf(flags))
+  if (flags.json) printJson(origins)
+  else print(...groupLines(origins, paintFor(process.stdout)))
+}
+
+/** As the leader of the group that is asked sees them, if it can be reached. */
+async function originsOf(target: Target): Promise<OriginsStatus> {
+  const asked = await getJson<NodeStatus>(target, '/status')
+  if (asked.origins === null) {
+    throw usageError('This cluster has one leader for all nodes, and no groups.')
+  }
+  const { leader } = asked
+  if (asked.role === 'leader' || leader === null) return asked.origins
+  const leading = await statusOf(leader.url, target.token, ANSWER_MS)
+  return leading?.origins ?? asked.origins
+}
+
+/** The groups as the answering node sees them. */
+export function groupLines(origins: OriginsStatus, paint: Paint): string[] {
+  const columns = [
+    { title: 'group' },
+    { title: 'nodes' },
+    { title: 'state' },
+    { title: 'link' },
+    { title: 'behind', align: 'right' },
+    { title: 'applied', align: 'right' },
+    { title: 'origin' },
+  ] as const
+  const lines = tableLines(
+    columns,
+    origins.groups.map((group) => rowOf(group, origins)),
+    paint,
+  )
+  lines.push('', `${origins.keeper} orders changes of schema, rules and groups.`)
+  if (origins.stableLagMs !== null) lines.push(finality(origins.stableLagMs))
+  if (origins.held) {
+    lines.push(paint('yellow', '! Writes wait: the schema or the rules are being changed.'))
+  }
+  return lines
+}
+
+/** How far the order of writes can't change any more, as a sentence. */
+function finality(lagMs: number): string {
+  if (lagMs === 0) return 'The order of all writes is final.'
+  return `The order of writes is final up to ${duration(lagMs)} ago.`
+}
+
+function rowOf(group: GroupStatus, { group: own, groups }: OriginsStatus): Cell[] {
+  const { name, origin, standing, nodes, applied, behind } = group
+  // One that was removed may have joined anew under its name.
+  const isOwn = name === own && group === groups.findLast((each) => each.name === own)
+  return [
+    isOwn ? { text: name, style: 'bold' } : { text: name },
+    { text: nodes.map((node) => node.name).join(', ') },
+    stateOf(group),
+    isOwn ? { text: 'self' } : linkOf(group),
+    { text: behind === null || standing === 'removed' ? '·' : count(behind) },
+    { text: count(applied) },
+    { text: origin, style: 'dim' },
+  ]
+}
+
+function stateOf({ standing, nodes }: GroupStatus): Cell {
+  if (standing === 'removed') return { text: 'removed', style: 'dim' }
+  if (standing === 'frozen') return { text: 'being removed', style: 'yellow' }
+  return nodes.length === 0 ? { text: 'to be founded', style: 'yellow' } : { text: 'writes' }
+}
+
+function linkOf({ linked, cut, standing }: GroupStatus): Cell {
+  if (standing === 'removed') return { text: '·' }
+  if (cut === true) return { text: 'cut', style: 'red' }
+  if (linked === null) return { text: '·' }
+  return linked ? { text: 'up' } : { text: 'down', style: 'red' }
+}

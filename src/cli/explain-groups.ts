@@ -1,0 +1,157 @@
+/** What a cluster of several groups promises, survives and stops at: each a sentence with numbers. */
+import type { NodeStatus, OriginsStatus } from '../model/status.ts'
+import { counted } from './terminal.ts'
+
+export interface GroupsExplanation {
+  readonly strategy: 'multi-leader' | 'peer'
+  /** Those that take writes. */
+  readonly groups: readonly string[]
+  /** The one that was asked, and its voters. */
+  readonly group: string
+  readonly voters: readonly string[]
+  readonly learners: readonly string[]
+  /** Of the group's voters. */
+  readonly majority: number
+  /** Voters of the group that may fail at once with its writes going on, and from now on. */
+  readonly survives: number
+  readonly survivesNow: number
+  /** How many groups are more than half of them. */
+  readonly quorum: number
+  /** The group that orders changes of schema, rules and groups. */
+  readonly keeper: string
+  readonly promises: readonly string[]
+  readonly stops: readonly string[]
+  readonly advice: readonly string[]
+}
+
+/** A cluster, as far as promises hang on it. */
+export type GroupsShape = Omit<GroupsExplanation, 'promises' | 'stops' | 'advice' | 'quorum'>
+
+/** Reads the promises off the groups. */
+export function explainGroups(status: NodeStatus, origins: OriginsStatus): GroupsExplanation {
+  const voters = status.members.filter(({ role }) => role === 'voter')
+  const learners = status.members.filter(({ role }) => role === 'learner')
+  const writing = origins.groups.filter(({ standing }) => standing === 'writes')
+  const majority = Math.floor(voters.length / 2) + 1
+  const up = voters.filter((member) => member.connected || member.id === status.id).length
+  const shape = {
+    strategy: origins.strategy,
+    groups: writing.map(({ name }) => name),
+    group: origins.group,
+    voters: voters.map(({ name }) => name),
+    learners: learners.map(({ name }) => name),
+    majority,
+    survives: voters.length - majority,
+    survivesNow: up - majority,
+    keeper: origins.keeper,
+  }
+  const away = writing.filter(({ name, linked }) => name !== origins.group && linked === false)
+  return explainShape(
+    shape,
+    away.map(({ name }) => `The leader of group ${name} can't be reached from here.`),
+  )
+}
+
+/** @param notes what is to be said besides, of this moment */
+export function explainShape(shape: GroupsShape, notes: readonly string[]): GroupsExplanation {
+  const quorum = Math.floor(shape.groups.length / 2) + 1
+  return {
+    ...shape,
+    quorum,
+    promises: [...promises(shape, quorum), ...levels(shape, quorum)],
+    stops: stops(shape, quorum),
+    advice: [...notes, ...advice(shape, quorum)],
+  }
+}
+
+function promises({ voters, majority, strategy }: GroupsShape, quorum: number): string[] {
+  const disks =
+    strategy === 'peer'
+      ? "on this peer's disk"
+      : `on the disks of ${majority} of ${counted(voters.length, 'voter')} of its group`
+  const usual = strategy === 'peer' ? `ack quorum (${quorum} peers) and read quorum` : ''
+  return [
+    'Every group takes writes by itself and asks no other, also while it is cut off.',
+    `A write answered at ack majority is ${disks}; it is never lost, but may still be reordered.`,
+    'All groups run all writes in one order, by their stamps. Until an order is final, a write of ' +
+      'another group may come in before ours, and a rule decides what stays (`quorate rules`).',
+    'What a rule discards is in quorate_conflicts, on every replica (`quorate conflicts`).',
+    'Every constraint of the schema holds on every replica, whatever the order.',
+    'Groups that hold the same writes hold the same rows; `quorate verify` checks it.',
+    ...(usual === '' ? [] : [`Calls that name no level have ${usual}.`]),
+  ]
+}
+
+function levels({ groups }: GroupsShape, quorum: number): string[] {
+  const all = groups.length
+  const enough = `${quorum} of ${counted(all, 'group')}`
+  return [
+    `ack quorum: held by ${enough}, for a round trip to the nearest; read quorum sees all of those.`,
+    `ack all: held by all ${counted(all, 'group')} and by every voter of the own group.`,
+    'ack stable: its place in the order is final, for a round trip to the farthest group.',
+    'read session: what its session wrote or saw before, on any node; it may show an order that is ' +
+      'not final (event `reordered`).',
+    'read strong: everything acknowledged at ack stable before it began and nothing that is not ' +
+      'final, for a round trip to the farthest group and the writer of its node while it reads.',
+    'ack stable with read strong is linearizable, and stops when any group is away.',
+  ]
+}
+
+function stops(shape: GroupsShape, quorum: number): string[] {
+  const { groups, voters, majority, keeper, strategy } = shape
+  return [
+    strategy === 'peer'
+      ? 'A peer that is down takes no writes; the others go on.'
+      : `Fewer than ${counted(majority, 'voter')} of the ${voters.length} of a group up: ` +
+        'its nodes take no writes; the other groups go on.',
+    'Any group away: ack stable, ack all and read strong wait, then fail; nothing becomes final, and ' +
+      'what is kept for undoing grows until it is back or removed (`quorate groups remove`).',
+    `Fewer than ${quorum} of ${counted(groups.length, 'group')} in reach: ack quorum ends as unknown ` +
+      'and read quorum fails.',
+    `Group ${keeper} away: no change of schema, rules or groups.`,
+    'Any group away: no change of the schema that takes something away or forbids something, and no ' +
+      'change of rules. New tables, columns and plain indexes need group ' +
+      `${keeper} only.`,
+  ]
+}
+
+function advice({ groups, voters, strategy }: GroupsShape, quorum: number): string[] {
+  const list: string[] = []
+  if (groups.length === 1) {
+    list.push('There is one group only: start a node with --join and another --group.')
+  }
+  if (strategy === 'multi-leader' && voters.length === 1) {
+    list.push(
+      'The group has one voter: what it acknowledges at ack majority is on one disk until another ' +
+        'group has it. Join more nodes to it, or write at ack quorum.',
+    )
+  }
+  if (groups.length === quorum && groups.length > 1) {
+    list.push(`A quorum of ${groups.length} groups is all of them; three make one that survives.`)
+  }
+  return list
+}
+
+/** Who there is, in the lines above the promises. */
+export function groupsHead(explanation: GroupsExplanation): string[] {
+  const { strategy, groups, group, voters, learners, majority, quorum } = explanation
+  const { survives, survivesNow } = explanation
+  const several = `${counted(groups.length, 'group')} (${groups.join(', ')})`
+  if (strategy === 'peer') {
+    return [`Equal peers, ${several}`, `Quorum: ${counted(quorum, 'peer')}.`]
+  }
+  const following =
+    learners.length > 0 ? `, ${counted(learners.length, 'learner')} (${learners.join(', ')})` : ''
+  return [
+    `Several leaders, ${several}`,
+    `Group ${group}: ${counted(voters.length, 'voter')} (${voters.join(', ')})${following}`,
+    `Majority of the group: ${majority}. May fail at once: ${mayFail(survives)}. ` +
+      `From now on: ${mayFail(survivesNow)}. Quorum of groups: ${quorum}.`,
+  ]
+}
+
+/** How many voters may fail, in words. */
+export function mayFail(count: number): string {
+  if (count < 0) return 'there is no majority'
+  return count === 0 ? 'none' : counted(count, 'voter')
+}

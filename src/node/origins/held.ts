@@ -1,0 +1,25 @@
+/** What origins hold, as nodes tell each other in answers and as the store knows of others. */
+import type { ExchangeState } from '../../core/order/clock/exchange/types.ts'
+import { type Frontier, meet, NOTHING } from '../../core/order/clock/frontier.ts'
+import { known } from '../../model/fields.ts'
+import type { Cluster } from '../../model/origin-entry.ts'
+
+/** Pairs of origin and sequence, as another machine told them; null: they are not that. */
+export function toFrontier(value: unknown): Frontier | null {
+  try {
+    return known(value, 'held')
+  } catch {
+    return null
+  }
+}
+
+/** What every writer is known to hold by the last entry of each that is here. */
+export function heldByWriters({ held, latest }: ExchangeState, { origins }: Cluster): Frontier {
+  const writers = origins.filter(({ standing }) => standing.kind === 'writes')
+  const heads = new Map(latest.map((head) => [head.origin, head]))
+  const each = writers.map(({ origin }): Frontier => {
+    const head = heads.get(origin)
+    return head === undefined ? NOTHING : new Map(head.dependencies).set(origin, head.sequence)
+  })
+  return each.reduce(meet, held)
+}

@@ -1,0 +1,111 @@
+/**
+ * Gathers what the exchange orders of the store into `merge` entries of the group's log. At once
+ * when nobody writes here; while local writes wait, seldom: each such entry costs them a commit,
+ * since they must see what was merged.
+ */
+import type { StoreOrder } from '../../core/order/clock/exchange/types.ts'
+import type { MergeOperation } from '../../model/origin-entry.ts'
+import {
+  CONFLICTS_KEPT,
+  FORGET_MS,
+  MERGE_BYTES,
+  MERGE_BYTES_MAX,
+  MERGE_MS,
+  MERGE_OPERATIONS_MAX,
+} from './settings.ts'
+
+/** What the writer does for clients here. */
+export interface LocalWrites {
+  readonly queued: number
+  /** When the last batch started, monotonic ms. */
+  readonly ranAt: number
+}
+
+export class Intake {
+  #orders: StoreOrder[] = []
+  #bytes = 0
+  #stable = 0
+  #forgotten = 0
+  #forgottenAt = Number.NEGATIVE_INFINITY
+  #startedAt = Number.NEGATIVE_INFINITY
+  #endedAt = Number.NEGATIVE_INFINITY
+  /** An entry is on its way into the log, or not yet applied. */
+  #busy = false
+
+  /** Everything that was ordered is in the data. */
+  get atRest(): boolean {
+    return !this.#busy && this.#orders.length === 0
+  }
+
+  add(orders: readonly StoreOrder[]): void {
+    for (const order of orders) {
+      this.#orders.push(order)
+      if (order.kind === 'take') this.#bytes += order.entry.bytes
+    }
+  }
+
+  /** The order is final through a time. */
+  stable(time: number): void {
+    this.#stable = time
+  }
+
+  /**
+   * The operations of the next entry, if it is time for one; `done` is to be called when they are
+   * applied.
+   *
+   * @param now monotonic, ms
+   */
+  take(now: number, writes: LocalWrites): readonly MergeOperation[] | null {
+    if (this.#busy) return null
+    const forgets = this.#stable > this.#forgotten && now - this.#forgottenAt >= FORGET_MS
+    if (this.#orders.length === 0 && !forgets) return null
+    const isContended = writes.queued > 0 || now - writes.ranAt < MERGE_MS
+    if (isContended && !this.#isDue(now, writes)) return null
+    const operations: MergeOperation[] = this.#cut()
+    if (forgets) {
+      const conflictsUntil = Math.max(0, this.#stable - CONFLICTS_KEPT)
+      operations.push({ kind: 'forget', stable: this.#stable, conflictsUntil })
+      this.#forgotten = this.#stable
+      this.#forgottenAt = now
+    }
+    this.#busy = true
+    this.#startedAt = now
+    return operations
+  }
+
+  /** @param now monotonic, ms */
+  done(now: number): void {
+    this.#busy = false
+    this.#endedAt = now
+  }
+
+  /**
+   * Turn by turn: what waits here had its turn last, if no batch has run since. Not for ever: what
+   * holds the writer up may be just what is to be merged.
+   */
+  #isDue(now: number, { queued, ranAt }: LocalWrites): boolean {
+    const isTheirTurn = queued > 0 && ranAt < this.#endedAt
+    if (isTheirTurn && now - this.#endedAt < MERGE_MS) return false
+    return this.#bytes >= MERGE_BYTES || this.#isUrgent || now - this.#startedAt >= MERGE_MS
+  }
+
+  /** Somebody waits for our answer to one of them. */
+  get #isUrgent(): boolean {
+    return this.#orders.some((order) => order.kind === 'take' && order.entry.answer === 'now')
+  }
+
+  /** What goes into one entry: at least one order. */
+  #cut(): MergeOperation[] {
+    let bytes = 0
+    let count = 0
+    for (const order of this.#orders) {
+      const size = order.kind === 'take' ? order.entry.bytes : 0
+      const isFull = bytes + size > MERGE_BYTES_MAX || count >= MERGE_OPERATIONS_MAX
+      if (count > 0 && isFull) break
+      bytes += size
+      count += 1
+    }
+    this.#bytes -= bytes
+    return this.#orders.splice(0, count)
+  }
+}

@@ -1,0 +1,98 @@
+/** What a node says of the groups of its cluster, and what about them needs a person. */
+import type { Exchange } from '../../core/order/clock/exchange/exchange.ts'
+import type { Alarm } from '../../core/order/clock/exchange/types.ts'
+import type { ClusterOrigin } from '../../model/origin-entry.ts'
+import type { GroupStatus, OriginsStatus } from '../../model/status.ts'
+import type { Origins } from './origins.ts'
+
+/** @param wallMs now, ms since 1970 */
+export function originsStatusOf(origins: Origins | null, wallMs: number): OriginsStatus | null {
+  if (origins === null) return null
+  const { cluster, held } = origins.state
+  const exchange = origins.leading?.exchanging.exchange ?? null
+  return {
+    strategy: cluster.strategy,
+    group: origins.nameOf(origins.self),
+    keeper: origins.nameOf(cluster.keeper),
+    epoch: cluster.epoch,
+    groups: cluster.origins.map((each) => groupOf(origins, each)),
+    held,
+    stableLagMs: exchange === null ? null : lagOf(exchange, wallMs),
+  }
+}
+
+/** Whoever has nothing that could change is not behind, however long ago the last write was. */
+function lagOf({ isFinal, stable }: Exchange, wallMs: number): number {
+  return isFinal ? 0 : Math.max(0, Math.round(wallMs - stable / 1_000))
+}
+
+function groupOf(origins: Origins, { origin, name, standing }: ClusterOrigin): GroupStatus {
+  const exchange = origins.leading?.exchanging.exchange ?? null
+  const applied = origins.applied.get(origin) ?? 0
+  const common = {
+    name,
+    origin,
+    standing: standing.kind,
+    nodes: origins.state.nodes.get(origin) ?? [],
+    applied,
+  }
+  if (exchange === null) return { ...common, linked: null, cut: null, behind: null }
+  const members = [...exchange.members.origins.keys()]
+  const known = members.map((member) => exchange.heldBy(member).get(origin) ?? 0)
+  return {
+    ...common,
+    linked: origin === origins.self || linkedTo(origins, origin),
+    cut: origins.links.cuts.has(origin),
+    behind: Math.max(0, ...known.map((held) => held - applied)),
+  }
+}
+
+/** Null: this group was told to leave it out, and gets its entries from others. */
+function linkedTo(origins: Origins, origin: string): boolean | null {
+  return origins.mayExchange(origin) ? origins.links.up.has(origin) : null
+}
+
+/** Sentences about what needs a person. */
+export function originAlarmsOf(origins: Origins): readonly string[] {
+  const alarms: string[] = []
+  if (origins.isRemoved) {
+    alarms.push(
+      'This group is not one of the cluster any more: it must join anew, see docs/groups.md.',
+    )
+  }
+  const exchanging = origins.leading?.exchanging
+  if (exchanging === undefined) return alarms
+  if (exchanging.tooFarBehind !== null) {
+    alarms.push(
+      `Group ${origins.nameOf(exchanging.tooFarBehind)} has dropped from its log what this group ` +
+        'lacks: remove this group, and join anew.',
+    )
+  }
+  const { unshipped } = exchanging.exchange
+  if (unshipped !== null) {
+    const count = unshipped.last - unshipped.first + 1
+    alarms.push(
+      `The last ${count} entries of this group were made when it was removed: nobody has them.`,
+    )
+  }
+  for (const alarm of exchanging.exchange.alarms) alarms.push(sentenceOf(origins, alarm))
+  return alarms
+}
+
+function sentenceOf(origins: Origins, { kind, origin }: Alarm): string {
+  const group = `Group ${origins.nameOf(origin)}`
+  switch (kind) {
+    case 'ahead':
+      return `${group} has a clock that is ahead: its writes wait until their time has come.`
+    case 'gap':
+      return `Entries of group ${origins.nameOf(origin)} are missing, and nobody in contact has given them.`
+    case 'silent':
+      return `${group} does not answer: nothing becomes stable until it does or is removed.`
+    case 'broken':
+      return `${group} broke the order of its own entries: nothing of it is taken any more. Remove it.`
+    case 'forked':
+      return 'Others hold entries of this group that it has not: an old copy of its file. It does not write.'
+    case 'contradicted':
+      return `More of group ${origins.nameOf(origin)} is held here than was agreed on: remove this group, and join anew.`
+  }
+}

@@ -1,0 +1,42 @@
+/** What clients of several groups do: any group for each request, all levels, sessions over all. */
+import { joinTokens } from '../../model/token.ts'
+import type { Manners } from '../manners.ts'
+import type { OriginsProfile } from './profile.ts'
+import {
+  drawOriginsSchemaWork,
+  drawOriginsWork,
+  FACTS_QUERY,
+  factsOf,
+  MAY_ABORT,
+  SCHEMA_WORK,
+} from './tables.ts'
+
+/** @param names of the groups */
+export function originsManners(profile: OriginsProfile, names: readonly string[]): Manners {
+  const { levels, roamPercent, beyondPercent } = profile
+  return {
+    group: (prng, client) => {
+      const number = Number(client.replace(/\D+/, ''))
+      return prng.percent(roamPercent) ? prng.pick(names) : (names[number % names.length] ?? '')
+    },
+    drawAck: (prng) => {
+      if (prng.percent(levels.localAckPercent)) return 'local'
+      if (prng.percent(levels.allAckPercent)) return prng.pick(['all', 'stable'] as const)
+      if (!prng.percent(beyondPercent)) return 'majority'
+      return prng.pick(['quorum', 'stable', prng.intInclusive(1, names.length)] as const)
+    },
+    drawRead: (prng) => {
+      if (!prng.percent(beyondPercent)) return prng.pick(['local', 'session', 'session'])
+      return prng.pick(['quorum', 'strong', prng.intInclusive(1, names.length)] as const)
+    },
+    drawWork: (prng, session) => drawOriginsWork(prng, session, profile.ddl),
+    schemaPercent: profile.schemaPercent,
+    drawSchemaWork: drawOriginsSchemaWork,
+    // The keeper runs these, and does not know numbers that were given elsewhere.
+    mayRetry: ({ kind }) => kind !== SCHEMA_WORK,
+    streamKind: ({ kind }) => (kind === 'count' || kind === MAY_ABORT ? kind : 'stream'),
+    factsQuery: FACTS_QUERY,
+    factsOf,
+    join: joinTokens,
+  }
+}

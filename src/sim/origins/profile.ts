@@ -1,0 +1,140 @@
+/**
+ * How hostile a world of several groups is, drawn from its seed: what each group has to bear by
+ * itself, as in a world with one leader, and what happens between groups.
+ */
+import type { Prng } from '../../base/prng.ts'
+import { type DelayUs, drawAny, type Profile } from '../profile.ts'
+
+export interface OriginsProfile extends Profile {
+  readonly strategy: 'multi-leader' | 'peer'
+  /** Voters and learners of each group. */
+  readonly groups: readonly GroupSize[]
+  /** Who exchanges entries with whom, by the names of graphOf. */
+  readonly topology: string
+  /** Between nodes of different groups. */
+  readonly far: DelayUs
+  /** How far ahead a stamp may be and still be merged at once. */
+  readonly driftMaxMs: number
+  /** How many requests go to any group, not to the client's own. */
+  readonly roamPercent: number
+  /** How many are at levels that other groups have a say in. */
+  readonly beyondPercent: number
+  /** How many writes change the schema, where any do. */
+  readonly schemaPercent: number
+  /** Mean µs between one fault between groups and the next; 0: none. */
+  readonly groupFaultEveryUs: number
+  readonly groupFaults: Readonly<Record<GroupFault, number>>
+}
+
+export interface GroupSize {
+  readonly voters: number
+  readonly learners: number
+}
+
+export const GROUP_FAULTS = [
+  /** No message between one group and all others. */
+  'isolate',
+  /** Some groups on this side, the others on that one. */
+  'split',
+  /** One pair of groups, one or both ways. */
+  'cutPair',
+  /** As `quorate groups cut`. */
+  'cutOnPurpose',
+  'healGroups',
+  /** All nodes of a group at once. */
+  'crashGroup',
+  'changeRule',
+] as const
+export type GroupFault = (typeof GROUP_FAULTS)[number]
+
+export const TOPOLOGIES = ['mesh', 'ring', 'star', 'chain'] as const
+
+/** Draws the world of a seed: most have a bit of everything, some much of what rarely meets. */
+export function drawOriginsProfile(prng: Prng): OriginsProfile {
+  const drawn = drawAnyOrigins(prng)
+  const style = prng.intInclusive(1, 100)
+  if (style <= 20) return withDisputes(drawn)
+  return style <= 35 ? withContests(drawn) : drawn
+}
+
+/** Everybody writes the same few rows, and hears of the others late. */
+function withDisputes(drawn: OriginsProfile): OriginsProfile {
+  return {
+    ...drawn,
+    clients: 6,
+    thinkUs: 10_000,
+    roamPercent: 10,
+    beyondPercent: 15,
+    hostileUs: 1_500_000,
+    disk: { ...drawn.disk, store: { usual: 200, max: 2_000, longPercent: 5 } },
+    far: { usual: 40_000, max: 200_000, longPercent: 20 },
+    groupFaultEveryUs: 300_000,
+    groupFaults: { ...drawn.groupFaults, isolate: 3, split: 2, healGroups: 3 },
+    schemaPercent: 12,
+  }
+}
+
+/** Leaders of groups change under writes that nobody else in the group has, nor anybody elsewhere. */
+function withContests(drawn: OriginsProfile): OriginsProfile {
+  return {
+    ...drawn,
+    strategy: 'multi-leader',
+    groups: [
+      { voters: 3, learners: 0 },
+      { voters: 3, learners: 0 },
+    ],
+    clients: 6,
+    thinkUs: 15_000,
+    hostileUs: 3_000_000,
+    disk: { ...drawn.disk, store: { usual: 5_000, max: 50_000, longPercent: 5 } },
+    faultEveryUs: 400_000,
+    faults: { ...drawn.faults, isolateLeader: 6, crash: 3, partition: 2, heal: 8 },
+    levels: { localAckPercent: 40, allAckPercent: 5 },
+  }
+}
+
+function drawAnyOrigins(prng: Prng): OriginsProfile {
+  const sometimes = (percent: number, min: number, max: number): number =>
+    prng.percent(percent) ? prng.intInclusive(min, max) : 0
+  const inside = drawAny(prng)
+  const peer = prng.percent(50)
+  const count = peer ? prng.intInclusive(2, 5) : prng.pick([2, 2, 2, 3, 3, 4])
+  const slow = prng.percent(20)
+  const skewed = prng.percent(30)
+  return {
+    ...inside,
+    strategy: peer ? 'peer' : 'multi-leader',
+    groups: Array.from({ length: count }, () => ({
+      voters: peer ? 1 : prng.pick([1, 1, 2, 3, 3]),
+      learners: peer ? 0 : sometimes(15, 1, 1),
+    })),
+    topology: prng.percent(60) ? 'mesh' : prng.pick(TOPOLOGIES),
+    far: {
+      usual: slow ? 80_000 : prng.pick([500, 20_000]),
+      max: slow ? 400_000 : 100_000,
+      longPercent: prng.pick([0, 1, 5]),
+    },
+    driftMaxMs: prng.pick([500, 500, 5_000]),
+    clockSkewMs: skewed ? prng.pick([300, 5_000]) : sometimes(60, 1, 100),
+    clockDriftPermille: sometimes(30, 1, 20),
+    clockJumpMs: prng.pick([100, 1_000, 5_000]),
+    hostileUs: prng.intInclusive(2, 5) * 1_000_000,
+    clients: prng.intInclusive(3, 6),
+    // A store that takes a second for each command says little more about several groups.
+    disk: { ...inside.disk, store: { ...inside.disk.store, max: 200_000 } },
+    faultEveryUs: peer ? inside.faultEveryUs : inside.faultEveryUs * count,
+    roamPercent: prng.pick([10, 100, 100]),
+    beyondPercent: prng.pick([10, 40, 40]),
+    schemaPercent: 6,
+    groupFaultEveryUs: prng.pick([0, 400_000, 800_000, 800_000, 1_600_000]),
+    groupFaults: {
+      isolate: sometimes(60, 1, 4),
+      split: sometimes(50, 1, 4),
+      cutPair: sometimes(50, 1, 4),
+      cutOnPurpose: sometimes(20, 1, 2),
+      healGroups: prng.intInclusive(1, 4),
+      crashGroup: sometimes(40, 1, 3),
+      changeRule: sometimes(20, 1, 1),
+    },
+  }
+}
