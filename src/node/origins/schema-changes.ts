@@ -122,7 +122,8 @@ const HANDED_ON_MAX = 1_000
 
 /**
  * What became of programs that were handed on to the keeper: its log does not know their ids, so a
- * retry must find here that they may have run. Forgotten with this process; then a retry runs anew.
+ * retry must find here that they may have run. Known to this leader only: the next one would hand
+ * a retry on once more.
  */
 class HandedOn {
   readonly #replies = new Map<string, NodeReply>()
