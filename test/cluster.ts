@@ -134,17 +134,9 @@ export class Cluster implements AsyncDisposable {
     })
   }
 
-  /** POSTs to a node's /admin. Throws with the body of an answer that is not 2xx. */
+  /** See `admin`. */
   async admin<T>(node: ChildNode, path: string, body: unknown = {}): Promise<T> {
-    const response = await fetch(`${node.url}/admin/${path}`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(body),
-      signal: AbortSignal.timeout(30_000),
-    })
-    const text = await response.text()
-    if (!response.ok) throw new Error(`/admin/${path}: HTTP ${response.status} ${text}`)
-    return (text === '' ? null : JSON.parse(text)) as T
+    return await admin<T>(node, path, body)
   }
 
   /** Content checksums of all replicas at one position; throws if they differ or have problems. */
@@ -169,6 +161,19 @@ export class Cluster implements AsyncDisposable {
     if (process.env['QUORATE_KEEP'] === '1') console.error(`kept: ${this.dir}`)
     else rmSync(this.dir, { recursive: true, force: true })
   }
+}
+
+/** POSTs to a node's /admin. Throws with the body of an answer that is not 2xx. */
+export async function admin<T>(node: ChildNode, path: string, body: unknown = {}): Promise<T> {
+  const response = await fetch(`${node.url}/admin/${path}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+    signal: AbortSignal.timeout(30_000),
+  })
+  const text = await response.text()
+  if (!response.ok) throw new Error(`/admin/${path}: HTTP ${response.status} ${text}`)
+  return (text === '' ? null : JSON.parse(text)) as T
 }
 
 /** Runs the command line to its end. */

@@ -4,9 +4,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { present } from '../src/base/assert.ts'
 import { ChildNode, freePort, until } from '../src/bench/child-node.ts'
+import { hasApplied, madeBy } from '../src/bench/levelling.ts'
 import { connect, type RemoteDb } from '../src/client/index.ts'
 import type { NodeStatus } from '../src/model/status.ts'
 import type { VerifyReport } from '../src/node/verifier.ts'
+import { admin } from './cluster.ts'
 
 interface GroupNode {
   readonly group: string
@@ -108,15 +110,15 @@ export class Groups implements AsyncDisposable {
 
   /** Waits until every node that runs has applied what any of them had when this began. */
   async level(timeoutMs = 30_000): Promise<void> {
-    const made = await this.#made()
+    const made = madeBy(await this.statuses())
     let last = ''
     await until('all groups are level', timeoutMs, async () => {
       const all = await this.statuses()
       last = all.map((one) => JSON.stringify(one.origins?.groups)).join('\n')
-      return all.every(({ ready, origins }) => {
-        const applied = new Map(origins?.groups.map((group) => [group.name, group.applied]))
-        const known = this.names.every((name) => applied.has(name))
-        return ready && known && [...made].every(([name, n]) => (applied.get(name) ?? 0) >= n)
+      return all.every((status) => {
+        const known = new Set(status.origins?.groups.map(({ name }) => name))
+        const knowsAll = this.names.every((name) => known.has(name))
+        return status.ready && knowsAll && hasApplied(status, made)
       })
     }).catch((error: Error) => {
       throw new Error(`${error.message}\n${last}`)
@@ -129,25 +131,12 @@ export class Groups implements AsyncDisposable {
     return all.filter((status) => status !== null)
   }
 
-  /** POSTs to a node's /admin. Throws with the body of an answer that is not 2xx. */
-  async admin<T>(node: ChildNode, path: string, body: unknown = {}): Promise<T> {
-    const response = await fetch(`${node.url}/admin/${path}`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(body),
-      signal: AbortSignal.timeout(30_000),
-    })
-    const text = await response.text()
-    if (!response.ok) throw new Error(`/admin/${path}: HTTP ${response.status} ${text}`)
-    return (text === '' ? null : JSON.parse(text)) as T
-  }
-
   /** All tables of all replicas of all groups are the same; throws with those that are not. */
   async verify(): Promise<void> {
     await this.level()
     const checked: Record<string, VerifyReport['nodes'][string]> = {}
     for (const group of this.names) {
-      const report = await this.admin<VerifyReport>(await this.leaderOf(group), 'verify')
+      const report = await admin<VerifyReport>(await this.leaderOf(group), 'verify')
       Object.assign(checked, report.nodes)
     }
     // What AUTOINCREMENT goes on from is each group's own.
@@ -169,17 +158,7 @@ export class Groups implements AsyncDisposable {
     else rmSync(this.dir, { recursive: true, force: true })
   }
 
-  async #made(): Promise<ReadonlyMap<string, number>> {
-    const made = new Map<string, number>()
-    for (const { origins } of await this.statuses()) {
-      for (const { name, applied } of origins?.groups ?? []) {
-        made.set(name, Math.max(made.get(name) ?? 0, applied))
-      }
-    }
-    return made
-  }
-
   async #fault(node: ChildNode, cut: readonly string[]): Promise<void> {
-    if (node.running) await this.admin(node, 'fault', { cut })
+    if (node.running) await admin(node, 'fault', { cut })
   }
 }

@@ -11,6 +11,7 @@ import type { NodeStatus } from '../model/status.ts'
 import { Application } from './application.ts'
 import { allVote, type BenchReport, machineOf, statusOf } from './bench.ts'
 import { ChildNode, freePort, until } from './child-node.ts'
+import { hasApplied, type Made, madeBy } from './levelling.ts'
 import type { Rate } from './measure.ts'
 import type { KeyShare } from './workload.ts'
 
@@ -169,9 +170,9 @@ async function writesOfAll(
 
 async function healed(groups: readonly Group[], { clients, seconds }: GroupsBenchOptions) {
   await setCut(groups, true)
-  const before = made(await statuses(groups))
+  const before = madeBy(await statuses(groups))
   const rates = await writesOfAll(groups, clients, seconds, OVERLAP)
-  const after = made(await statuses(groups))
+  const after = madeBy(await statuses(groups))
   const began = performance.now()
   await setCut(groups, false)
   await level(groups)
@@ -183,7 +184,7 @@ async function healed(groups: readonly Group[], { clients, seconds }: GroupsBenc
   }
 }
 
-function sum(counts: ReadonlyMap<string, number>): number {
+function sum(counts: Made): number {
   return [...counts.values()].reduce((all, one) => all + one, 0)
 }
 
@@ -202,25 +203,12 @@ async function setCut(groups: readonly Group[], cut: boolean): Promise<void> {
 
 /** Waits until every group has applied what all of them had made when it began. */
 async function level(groups: readonly Group[]): Promise<void> {
-  const goal = made(await statuses(groups))
+  const goal = madeBy(await statuses(groups))
   await until('the groups are level', LEVEL_MS, async () =>
-    (await statuses(groups)).every(({ origins }) =>
-      (origins?.groups ?? []).every(({ name, applied }) => applied >= (goal.get(name) ?? 0)),
-    ),
+    (await statuses(groups)).every((status) => hasApplied(status, goal)),
   )
 }
 
 async function statuses(groups: readonly Group[]): Promise<readonly NodeStatus[]> {
   return await Promise.all(groups.map(({ application }) => statusOf(application.url)))
-}
-
-/** Group to how many entries of it anybody has. */
-function made(all: readonly NodeStatus[]): ReadonlyMap<string, number> {
-  const counts = new Map<string, number>()
-  for (const { origins } of all) {
-    for (const { name, applied } of origins?.groups ?? []) {
-      counts.set(name, Math.max(counts.get(name) ?? 0, applied))
-    }
-  }
-  return counts
 }

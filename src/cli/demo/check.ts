@@ -1,6 +1,8 @@
 /** After the load: are all replicas equal, and is each acknowledged write there exactly once? */
 
+import { hasApplied, madeBy } from '../../bench/levelling.ts'
 import { connect, type RemoteDb } from '../../client/index.ts'
+import type { NodeStatus } from '../../model/status.ts'
 import type { VerifyReport } from '../../node/verifier.ts'
 import type { Verified } from '../../store/types.ts'
 import type { DemoCluster } from './cluster.ts'
@@ -91,37 +93,24 @@ function isGroupLevel(cluster: DemoCluster, group: string): boolean {
 
 /** Whether every replica has applied what the groups had made when they were asked just now. */
 function isExchanged(cluster: DemoCluster): boolean {
-  return reaches(cluster, madeBy(cluster))
+  const statuses = statusesOf(cluster)
+  const made = madeBy(statuses)
+  return statuses.every((status) => hasApplied(status, made))
 }
 
 /** Waits until everything that had been made is everywhere; under load, so not for what comes after. */
 export async function untilExchanged(cluster: DemoCluster): Promise<boolean> {
   await cluster.poll()
-  const made = madeBy(cluster)
-  const level = cluster.until('all groups are level', SETTLE_MS, () => reaches(cluster, made))
-  return await level.then(
+  const made = madeBy(statusesOf(cluster))
+  const isLevel = () => statusesOf(cluster).every((status) => hasApplied(status, made))
+  return await cluster.until('all groups are level', SETTLE_MS, isLevel).then(
     () => true,
     () => false,
   )
 }
 
-/** Group to how many entries of it anybody has. */
-function madeBy(cluster: DemoCluster): ReadonlyMap<string, number> {
-  const made = new Map<string, number>()
-  for (const { status } of cluster.samples) {
-    for (const { name, applied } of status?.origins?.groups ?? []) {
-      made.set(name, Math.max(made.get(name) ?? 0, applied))
-    }
-  }
-  return made
-}
-
-function reaches(cluster: DemoCluster, made: ReadonlyMap<string, number>): boolean {
-  return cluster.samples.every(({ status }) => {
-    if (status === null) return false
-    const applied = new Map(status.origins?.groups.map((group) => [group.name, group.applied]))
-    return [...made].every(([name, sequence]) => (applied.get(name) ?? 0) >= sequence)
-  })
+function statusesOf(cluster: DemoCluster): readonly (NodeStatus | null)[] {
+  return cluster.samples.map(({ status }) => status)
 }
 
 function problemsOf(name: string, result: VerifyReport['nodes'][string]): string[] {
