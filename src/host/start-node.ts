@@ -355,9 +355,7 @@ class Host implements RunningNode {
   }
 
   #position(): number | null {
-    if (this.#driver === null) return null
-    const { commit, applied } = this.#driver.order
-    return Math.min(commit, applied)
+    return this.#driver?.order.settled ?? null
   }
 
   #meet(asked: string | null): unknown {

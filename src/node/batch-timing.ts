@@ -45,9 +45,11 @@ export class BatchTiming {
 
   /** Whether to start now; `wait` is to be asked again after LINGER_MS at the latest. */
   look({ queued, underWay, now }: BatchState): 'start' | 'wait' {
-    // Something else may be under way, what other groups wrote: the callers' time begins after it.
-    if (underWay) this.#lingerUntil = now + LINGER_MS
-    if (underWay) return queued > 0 && now - this.#startedAt >= ROUND_MS ? 'start' : 'wait'
+    if (underWay) {
+      // It may be what other groups wrote, after the last batch: the callers' time begins after it.
+      this.#lingerUntil = now + LINGER_MS
+      return queued > 0 && now - this.#startedAt >= ROUND_MS ? 'start' : 'wait'
+    }
     if (this.#expected === null) {
       this.#expected = (this.#size + queued) * ENOUGH
       this.#lingerUntil = now + LINGER_MS

@@ -14,6 +14,7 @@ import { hold, refusal } from './context.ts'
 import type { Job, ProgramJob } from './jobs.ts'
 import { isBeyondGroup, toHoldLevel, withinGroup } from './origins/levels.ts'
 import { headOf } from './origins/reports.ts'
+import { keyOf } from './write-ids.ts'
 
 export class WriteAnswers {
   readonly #context: Context
@@ -29,7 +30,7 @@ export class WriteAnswers {
   /** False: answered or joined; nothing to queue. */
   admit(job: ProgramJob): boolean {
     const id = present(job.program.id, () => 'write id')
-    const key = `${id.number} ${id.session}`
+    const key = keyOf(id)
     const twin = this.#pending.get(key)
     if (twin !== undefined) {
       twin.push(job)
@@ -79,7 +80,7 @@ export class WriteAnswers {
   #joined(job: Job): readonly Job[] {
     if (job.kind !== 'program' || job.program.id === undefined) return [job]
     const { id } = job.program
-    const key = `${id.number} ${id.session}`
+    const key = keyOf(id)
     const jobs = this.#pending.get(key)
     if (jobs?.[0] !== job) return [job]
     this.#pending.delete(key)

@@ -11,6 +11,11 @@ import type { WriteId } from '../model/program.ts'
 
 export type Seen = 'new' | 'expired' | { readonly index: LogIndex }
 
+/** One text for each write, to look it up by. */
+export function keyOf({ session, number }: WriteId): string {
+  return `${number} ${session}`
+}
+
 export interface NotedWrite {
   readonly session: string
   readonly number: number

@@ -6,13 +6,13 @@ import type { ErrorCode } from '../base/errors.ts'
 import type { Prng } from '../base/prng.ts'
 import type { Program, StepResult } from '../model/program.ts'
 import type { AckLevel, NodeReply, NodeRequest, SessionToken } from '../model/request.ts'
-import type { Read, Sight, Write } from './history.ts'
-import { SessionView } from './history.ts'
+import type { Read, Sight } from './history.ts'
 import type { Manners } from './manners.ts'
 import type { Profile } from './profile.ts'
 import type { Lifetime, Schedule } from './schedule.ts'
 import type { Work } from './tables.ts'
 import { guarded, OPS_QUERY, opsRow, step } from './tables.ts'
+import { SessionView, type Write } from './write-book.ts'
 
 /** A node as a client meets it. */
 export interface Contact {

@@ -13,18 +13,7 @@
 import { assert } from '../base/assert.ts'
 import type { AckLevel, ReadLevel } from '../model/request.ts'
 import type { Fact } from './tables.ts'
-
-export type Status = 'pending' | 'ok' | 'failed' | 'unknown'
-
-export interface Write {
-  readonly session: string
-  readonly number: number
-  readonly kind: string
-  readonly ack: AckLevel
-  status: Status
-  /** An attempt may have run although it was not answered. */
-  doubtful: boolean
-}
+import { nameOf, type SessionView, type Write, WriteBook } from './write-book.ts'
 
 /** What a read saw, all of it in one snapshot. */
 export interface Sight {
@@ -40,36 +29,10 @@ export interface Read {
   readonly since: number
 }
 
-/** What one session must find again. */
-export class SessionView {
-  readonly name: string
-  readonly must = new Set<string>()
-
-  constructor(name: string) {
-    this.name = name
-  }
-}
-
-export function nameOf(write: { readonly session: string; readonly number: number }): string {
-  return `${write.session}/${write.number}`
-}
-
-export class History {
-  readonly writes: Write[] = []
-  readonly #byName = new Map<string, Write>()
+export class History extends WriteBook {
   /** Writes that every strong read from now on must see, in the order in which that became so. */
   readonly #must: string[] = []
   readonly #mustSet = new Set<string>()
-  readonly #answers = new Map<string, string>()
-  readonly counts = { ok: 0, failed: 0, unknown: 0, reads: 0, strong: 0 }
-
-  begin(session: SessionView, number: number, kind: string, ack: AckLevel): Write {
-    const name = session.name
-    const write: Write = { session: name, number, kind, ack, status: 'pending', doubtful: false }
-    this.writes.push(write)
-    this.#byName.set(nameOf(write), write)
-    return write
-  }
 
   /** @param answer what it was told that nobody else may be told, if anything */
   acknowledged(session: SessionView, write: Write, answer: string | null): void {
@@ -79,25 +42,12 @@ export class History {
     const name = nameOf(write)
     session.must.add(name)
     this.#mustSee(name)
-    if (answer === null) return
-    const other = this.#answers.get(answer) ?? name
-    assert(other === name, () => `H7: ${name} and ${other} were both told ${answer}`)
-    this.#answers.set(answer, name)
+    this.told(name, answer)
   }
 
   /** A lower level may still be taken back, by design. */
   lasts(ack: AckLevel): boolean {
     return ack === 'majority' || ack === 'all'
-  }
-
-  failed(write: Write): void {
-    write.status = write.doubtful ? 'unknown' : 'failed'
-    this.counts[write.status] += 1
-  }
-
-  unknown(write: Write): void {
-    write.status = 'unknown'
-    this.counts.unknown += 1
   }
 
   startRead(session: SessionView, level: ReadLevel): Read {
@@ -135,14 +85,7 @@ export class History {
   finish(sight: Sight): void {
     const seen = checkSight(sight, () => 'the end')
     for (const name of this.#must) assert(seen.has(name), () => `H4: ${name} is lost`)
-    for (const write of this.writes) {
-      const name = nameOf(write)
-      assert(
-        write.status !== 'failed' || !seen.has(name),
-        () => `H5: ${name} (${write.kind}) was refused and is there`,
-      )
-    }
-    for (const name of seen) assert(this.#byName.has(name), () => `H1: nobody asked for ${name}`)
+    this.checkAsked(seen)
   }
 
   #mustSee(name: string): void {

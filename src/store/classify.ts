@@ -72,7 +72,8 @@ const CONTROL: Readonly<Record<string, StatementKind>> = {
   SAVEPOINT: 'savepoint',
   RELEASE: 'release',
 }
-const DDL: ReadonlySet<string> = new Set(['CREATE', 'DROP', 'ALTER', 'ANALYZE', 'REINDEX'])
+/** First words of statements that change the schema. */
+export const DDL: ReadonlySet<string> = new Set(['CREATE', 'DROP', 'ALTER', 'ANALYZE', 'REINDEX'])
 const ROWS: ReadonlySet<string> = new Set([
   ...['SELECT', 'VALUES', 'WITH', 'INSERT', 'UPDATE', 'DELETE', 'REPLACE'],
 ])

@@ -57,11 +57,8 @@ export class Leader {
     this.#connections = connections
     this.#log = log
     this.#entries = new LeaderLog(connections, log, origins)
-    this.#schema = new Schema(
-      connections.writer,
-      () => origins.state !== null,
-      () => (origins.state === null ? null : origins.slot),
-    )
+    const slot = (): number | null => (origins.state === null ? null : origins.slot)
+    this.#schema = new Schema(connections.writer, slot)
     this.#modes = new ProgramModes(connections.writer, this.#schema)
     this.#capture = new Capture(connections, this.#schema)
     this.#own = new OwnCapture(connections.writer, this.#schema)

@@ -2,7 +2,7 @@
 import { TRANSACTIONS_MAX } from '../model/origin-entry.ts'
 import type { Program } from '../model/program.ts'
 import { firstKeyword } from '../model/sql-tokens.ts'
-import type { Classified } from './classify.ts'
+import { type Classified, DDL } from './classify.ts'
 import type { Connection } from './connections.ts'
 import { exceeds, type SchemaNeed, schemaNeed } from './origins/additive.ts'
 import type { Schema } from './schema.ts'
@@ -15,7 +15,6 @@ export interface Wanted {
   readonly wants: Exclude<SchemaNeed, 'never'>
 }
 
-const DDL: ReadonlySet<string> = new Set(['CREATE', 'DROP', 'ALTER', 'ANALYZE', 'REINDEX'])
 /** Whatever has a name. */
 const NAMED = 'select 1 from main.sqlite_schema where lower(name) = lower(?)'
 const NO_TABLES: ReadonlySet<string> = new Set()

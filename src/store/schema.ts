@@ -14,19 +14,19 @@ export class Schema {
   readonly keys: KeyWatch
   readonly #ids: AutoIds
   readonly #writer: Connection
-  readonly #merges: () => boolean
+  readonly #slot: () => number | null
   #facts: SchemaFacts | null = null
   /** At which generation of `rows` and `keys` a statement's tables were watched. */
   readonly #ready = new WeakMap<Prepared, number>()
   #version = -1
 
   /**
-   * @param merges whether there are several origins, which may be so from some moment on
-   * @param slot of the origin that writes here, see AutoIds
+   * @param slot of the origin that writes here, see AutoIds; null: there is one leader, which may be
+   *   so until some moment only
    */
-  constructor(writer: Connection, merges: () => boolean, slot: () => number | null = () => null) {
+  constructor(writer: Connection, slot: () => number | null) {
     this.#writer = writer
-    this.#merges = merges
+    this.#slot = slot
     this.rows = new RowWatch(writer)
     this.keys = new KeyWatch(writer)
     this.#ids = new AutoIds(writer, slot, () => this.statements.judged)
@@ -43,7 +43,7 @@ export class Schema {
   /** Read when first asked for. */
   get facts(): SchemaFacts {
     if (this.#facts === null) {
-      this.#facts = readFacts(this.#writer, this.#merges())
+      this.#facts = readFacts(this.#writer, this.#slot() !== null)
       this.#version = this.#writer.schemaVersion()
     }
     return this.#facts

@@ -93,9 +93,7 @@ export class Asking {
       const seen = new Map(reply.token.origins?.seen ?? [])
       origins.whenCovered(seen, deadline, (isHere) => {
         const detail = 'The keeper has run it, and what it made has not come here in time.'
-        // Nothing that could still be taken back: what came of others is committed.
-        const { applied, commit } = context.order
-        if (isHere) done({ ...reply, token: context.token(applied < commit ? applied : commit) })
+        if (isHere) done({ ...reply, token: context.token(context.order.settled) })
         else done(refusal('UNKNOWN_OUTCOME', detail))
       })
     })

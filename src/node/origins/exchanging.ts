@@ -235,8 +235,7 @@ export class Exchanging {
   }
 
   #report(): void {
-    const { order } = this.#needs.context
-    const through = order.commit < order.applied ? order.commit : order.applied
+    const through = this.#needs.context.order.settled
     if (through <= this.#through || this.#over) return
     this.#through = through
     const { held, applied } = this.exchange

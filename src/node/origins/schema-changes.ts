@@ -7,6 +7,7 @@ import type { WriteId } from '../../model/program.ts'
 import type { NodeReply } from '../../model/request.ts'
 import type { Context } from '../context.ts'
 import type { Job } from '../jobs.ts'
+import { keyOf } from '../write-ids.ts'
 
 interface ChangesNeeds {
   readonly context: Context
@@ -129,7 +130,9 @@ class HandedOn {
   readonly #replies = new Map<string, NodeReply>()
 
   get(id: WriteId | undefined): NodeReply | null {
-    return id === undefined ? null : (this.#replies.get(keyOf(id)) ?? null)
+    // Every write comes by, and hardly any cluster hands anything on.
+    if (id === undefined || this.#replies.size === 0) return null
+    return this.#replies.get(keyOf(id)) ?? null
   }
 
   /** Notes what has run, or may have. */
@@ -142,8 +145,4 @@ class HandedOn {
       this.#replies.delete(oldest)
     }
   }
-}
-
-function keyOf({ session, number }: WriteId): string {
-  return `${number} ${session}`
 }

@@ -12,14 +12,8 @@
 import { assert } from '../../base/assert.ts'
 import type { AckLevel, ReadLevel } from '../../model/request.ts'
 import type { Records } from '../client.ts'
-import {
-  checkSight,
-  nameOf,
-  type Read,
-  type SessionView,
-  type Sight,
-  type Write,
-} from '../history.ts'
+import { checkSight, type Read, type Sight } from '../history.ts'
+import { nameOf, type SessionView, type Write, WriteBook } from '../write-book.ts'
 import { MAY_ABORT } from './tables.ts'
 
 interface Acked {
@@ -28,13 +22,9 @@ interface Acked {
   readonly copies: number
 }
 
-export class OriginsHistory implements Records {
-  readonly writes: Write[] = []
-  readonly counts = { ok: 0, failed: 0, unknown: 0, reads: 0, strong: 0, quorum: 0, aborted: 0 }
+export class OriginsHistory extends WriteBook implements Records {
   readonly #groups: number
-  readonly #byName = new Map<string, Write>()
   readonly #lasting = new Set<string>()
-  readonly #answers = new Map<string, string>()
   /** In the order in which they were acknowledged. */
   readonly #acked: Acked[] = []
   /** What every strong read from now on must see, in the order in which that became so. */
@@ -46,21 +36,8 @@ export class OriginsHistory implements Records {
 
   /** @param groups how many there are, for ever */
   constructor(groups: number) {
+    super()
     this.#groups = groups
-  }
-
-  begin(session: SessionView, number: number, kind: string, ack: AckLevel): Write {
-    const write: Write = {
-      session: session.name,
-      number,
-      kind,
-      ack,
-      status: 'pending',
-      doubtful: false,
-    }
-    this.writes.push(write)
-    this.#byName.set(nameOf(write), write)
-    return write
   }
 
   lasts(ack: AckLevel): boolean {
@@ -77,20 +54,7 @@ export class OriginsHistory implements Records {
     session.must.add(name)
     this.#acked.push({ name, copies: this.#countOf(write.ack) })
     if (write.ack === 'stable') this.#final.push(name)
-    if (answer === null) return
-    const other = this.#answers.get(answer) ?? name
-    assert(other === name, () => `H7: ${name} and ${other} were both told ${answer}`)
-    this.#answers.set(answer, name)
-  }
-
-  failed(write: Write): void {
-    write.status = write.doubtful ? 'unknown' : 'failed'
-    this.counts[write.status] += 1
-  }
-
-  unknown(write: Write): void {
-    write.status = 'unknown'
-    this.counts.unknown += 1
+    this.told(name, answer)
   }
 
   startRead(session: SessionView, level: ReadLevel): Read {
@@ -149,14 +113,7 @@ export class OriginsHistory implements Records {
       assert(this.#mayGo(name), () => `H4: ${name} was left out`)
       assert(!seen.has(name), () => `H4: ${name} was left out and is there`)
     }
-    for (const write of this.writes) {
-      const name = nameOf(write)
-      assert(
-        write.status !== 'failed' || !(seen.has(name) || aborted.has(name)),
-        () => `H5: ${name} (${write.kind}) was refused and is there`,
-      )
-    }
-    for (const name of seen) assert(this.#byName.has(name), () => `H1: nobody asked for ${name}`)
+    this.checkAsked(seen, aborted)
   }
 
   /** Strong reads see the writes up to some place each, all in the same order. */
@@ -172,7 +129,7 @@ export class OriginsHistory implements Records {
 
   /** Whether a conflict may leave it out. */
   #mayGo(name: string): boolean {
-    return this.#byName.get(name)?.kind === MAY_ABORT
+    return this.byName.get(name)?.kind === MAY_ABORT
   }
 
   /** How many groups a level speaks of. */

@@ -22,11 +22,7 @@ export class Writer {
     })
     this.db.exec(`create table if not exists _quorate_state (key, value); ${schema}`)
     this.connection = new Connection(this.db)
-    this.schema = new Schema(
-      this.connection,
-      () => slot !== null,
-      () => slot,
-    )
+    this.schema = new Schema(this.connection, () => slot)
   }
 
   /** Runs a statement as the leader does, in the transaction that is open or in one of its own. */

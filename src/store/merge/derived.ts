@@ -4,7 +4,7 @@
  * is kept in step here as well: after rows have been put in place, those triggers are fired for the
  * rows that are different from before, and for nothing else.
  */
-import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import type { DatabaseSync } from 'node:sqlite'
 import { present } from '../../base/assert.ts'
 import { QuorateError } from '../../base/errors.ts'
 import { readExactly, withoutTables } from '../../model/changeset.ts'
@@ -12,6 +12,7 @@ import { keyword, type Token, tokenize } from '../../model/sql-tokens.ts'
 import { binding } from '../exact-rows.ts'
 import { quote } from '../quote.ts'
 import { type Catalog, columnSql, type MergeTable } from './catalog.ts'
+import { PreparedTexts } from './prepared-texts.ts'
 import { pick, type Row, TableRows } from './table-rows.ts'
 
 /** A trigger that writes virtual tables only. */
@@ -122,10 +123,11 @@ class Source {
   readonly #old: string
   /** Columns of the view: the table's, and the rowid under its own name. */
   readonly #columns: readonly string[]
-  readonly #statements = new Map<string, StatementSync>()
+  readonly #statements: PreparedTexts
 
   constructor(db: DatabaseSync, table: MergeTable, triggers: readonly IndexTrigger[]) {
     this.#db = db
+    this.#statements = new PreparedTexts(db)
     this.table = table
     this.#rows = new TableRows(db)
     this.#old = `temp.${quote(`_quorate_old_${table.name}`)}`
@@ -176,26 +178,18 @@ class Source {
     const bound = pick(now ?? [], columns).map(binding)
     const sets = columns.map((column, i) => `${columnSql(this.table, column)} = ${bound[i]?.sql}`)
     const sql = `update ${this.#view} set ${sets.join(', ')}`
-    this.#statement(sql).run(...bound.map(({ arg }) => arg))
+    this.#statements.get(sql).run(...bound.map(({ arg }) => arg))
   }
 
   #run(head: string, row: Row): void {
     const bound = row.map(binding)
     const sql = `${head} values (${bound.map(({ sql }) => sql).join(', ')})`
-    this.#statement(sql).run(...bound.map(({ arg }) => arg))
+    this.#statements.get(sql).run(...bound.map(({ arg }) => arg))
   }
 
   #withRowid(row: Row): Row {
     const [key = -1] = this.table.key
     return this.#columns.length > row.length ? [...row, row[key] ?? null] : row
-  }
-
-  #statement(sql: string): StatementSync {
-    const known = this.#statements.get(sql)
-    if (known !== undefined) return known
-    const made = this.#db.prepare(sql)
-    this.#statements.set(sql, made)
-    return made
   }
 }
 

@@ -1,9 +1,10 @@
 /** Single rows of tables, read and put in place with nothing lost, by statements prepared once. */
-import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import type { DatabaseSync } from 'node:sqlite'
 import type { ExactValue } from '../../model/exact-value.ts'
 import { binding, ExactQuery } from '../exact-rows.ts'
 import { quote } from '../quote.ts'
 import { columnSql, type ForeignKey, type MergeTable } from './catalog.ts'
+import { PreparedTexts } from './prepared-texts.ts'
 
 export type Row = readonly ExactValue[]
 /** A row of which some columns are not known: undefined. */
@@ -12,10 +13,11 @@ export type Cells = readonly (ExactValue | undefined)[]
 export class TableRows {
   readonly #db: DatabaseSync
   readonly #queries = new Map<string, ExactQuery>()
-  readonly #statements = new Map<string, StatementSync>()
+  readonly #statements: PreparedTexts
 
   constructor(db: DatabaseSync) {
     this.#db = db
+    this.#statements = new PreparedTexts(db)
   }
 
   /** The row with this key, or null. */
@@ -38,13 +40,13 @@ export class TableRows {
     const { sqls, args } = bound(row)
     const sql = `insert into main.${quote(table.name)} (${columnList(table).join(', ')})
       values (${sqls.join(', ')})`
-    this.#statement(sql).run(...args)
+    this.#statements.get(sql).run(...args)
   }
 
   delete(table: MergeTable, key: Row): void {
     const { sqls, args } = bound(key)
     const sql = `delete from main.${quote(table.name)} where ${terms(table, table.key, sqls, [])}`
-    this.#statement(sql).run(...args)
+    this.#statements.get(sql).run(...args)
   }
 
   #where(
@@ -63,14 +65,6 @@ export class TableRows {
       this.#queries.set(rest, query)
     }
     return query.all(...args)
-  }
-
-  #statement(sql: string): StatementSync {
-    const known = this.#statements.get(sql)
-    if (known !== undefined) return known
-    const made = this.#db.prepare(sql)
-    this.#statements.set(sql, made)
-    return made
   }
 }
 

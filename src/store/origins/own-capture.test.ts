@@ -18,7 +18,7 @@ function begun(t: TestContext, watches = true) {
   t.after(() => connections.close())
   const { writer } = connections
   writer.db.exec(TABLES)
-  const schema = new Schema(writer, () => true)
+  const schema = new Schema(writer, () => 0)
   const own = new OwnCapture(writer, schema)
   if (watches) schema.watch()
   writer.begin()

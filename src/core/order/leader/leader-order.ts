@@ -122,6 +122,12 @@ export class LeaderOrder {
     return this.#state.applied
   }
 
+  /** Through here everything is in the database and can't be taken back. */
+  get settled(): LogIndex {
+    const { commit, applied } = this.#state
+    return commit < applied ? commit : applied
+  }
+
   /** The configuration in force. Another object exactly if it changed. */
   get members(): Members {
     return this.#state.log.members
