@@ -10,7 +10,10 @@ import { type Database, open } from '../src/index.ts'
 const options = { strategy: 'multi-leader', timeoutMs: 20_000 } as const
 
 /** East, which keeps the schema, and west, each of one node, with a table in both. */
-async function twoGroups(t: TestContext): Promise<{ east: Database; west: Database }> {
+async function twoGroups(
+  t: TestContext,
+  zones: readonly [string, string] | null = null,
+): Promise<{ east: Database; west: Database }> {
   const dir = mkdtempSync(join(tmpdir(), 'quorate-client-groups-'))
   const nodes: Database[] = []
   t.after(async () => {
@@ -18,7 +21,8 @@ async function twoGroups(t: TestContext): Promise<{ east: Database; west: Databa
     rmSync(dir, { recursive: true })
   })
   const start = async (name: string, group: string, join_: string[]): Promise<Database> => {
-    const node = await open(join(dir, `${name}.db`), { ...options, name, group, join: join_ })
+    const zone = zones?.[name === 'a' ? 0 : 1] ?? null
+    const node = await open(join(dir, `${name}.db`), { ...options, name, group, zone, join: join_ })
     nodes.push(node)
     return node
   }
@@ -54,6 +58,22 @@ test('levels of several groups, and a schema change from the group that does not
   await west.execute('insert into u default values')
   deepEqual(await west.first('select count(*) as n from u'), { n: 1 })
   deepEqual(await east.query('select count(*) as n from u', [], { read: 'quorum' }), [{ n: 1 }])
+})
+
+test('levels by zone: each zone goes on by itself while the others are away', async (t) => {
+  const { east, west } = await twoGroups(t, ['eu', 'us'])
+  await east.execute("insert into t values (1, 'x')", [], { ack: 'each-quorum' })
+  deepEqual(await west.first('select v from t', [], { read: 'local-quorum' }), { v: 'x' })
+  await cut(east, 'west', true)
+  const remote = connect(west.url, { ack: 'local-quorum', read: 'local-quorum' })
+  t.after(() => remote.close())
+  await remote.execute("insert into t values (2, 'y')")
+  equal((await remote.query('select 1 from t')).length, 2)
+  await rejects(remote.query('select 1 from t', [], { read: 'each-quorum', timeoutMs: 300 }), {
+    code: 'READ_LEVEL_UNAVAILABLE',
+  })
+  await cut(east, 'west', false)
+  equal((await east.query('select 1 from t', [], { read: 'each-quorum' })).length, 2)
 })
 
 test('one session at two groups reads what it wrote; each change is told once', async (t) => {
@@ -148,10 +168,10 @@ test('with one leader there are no levels of groups', async (t) => {
     rmSync(dir, { recursive: true })
   })
   const unsupported = { code: 'LEVEL_UNSUPPORTED' }
-  for (const ack of ['quorum', 'stable', 8] as const) {
+  for (const ack of ['quorum', 'local-quorum', 'each-quorum', 'stable', 8] as const) {
     await rejects(db.execute('create table t (a)', [], { ack }), unsupported)
   }
-  for (const read of ['quorum', 1] as const) {
+  for (const read of ['quorum', 'local-quorum', 'each-quorum', 1] as const) {
     await rejects(db.query('select 1', [], { read }), unsupported)
     await rejects(db.stream('select 1', [], { read }).next(), unsupported)
   }

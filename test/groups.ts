@@ -18,19 +18,22 @@ interface GroupNode {
 export class Groups implements AsyncDisposable {
   readonly dir = mkdtempSync(join(tmpdir(), 'quorate-test-'))
   readonly #strategy: 'multi-leader' | 'peer'
+  readonly #flags: readonly string[]
   readonly #nodes: GroupNode[] = []
   readonly #clients: RemoteDb[] = []
 
-  private constructor(strategy: 'multi-leader' | 'peer') {
+  private constructor(strategy: 'multi-leader' | 'peer', flags: readonly string[]) {
     this.#strategy = strategy
+    this.#flags = flags
   }
 
   /** Starts groups of so many nodes, one after the other, and waits until all write. */
   static async start(
     sizes: Readonly<Record<string, number>>,
     strategy: 'multi-leader' | 'peer' = 'multi-leader',
+    flags: readonly string[] = [],
   ): Promise<Groups> {
-    const groups = new Groups(strategy)
+    const groups = new Groups(strategy, flags)
     try {
       for (const [group, nodes] of Object.entries(sizes)) {
         for (let at = 1; at <= nodes; at += 1) await groups.add(group)
@@ -62,7 +65,7 @@ export class Groups implements AsyncDisposable {
       name: `${group}${this.nodesOf(group).length + 1}`,
       port: await freePort(),
       join: this.nodes.map(({ url }) => url),
-      flags: ['--strategy', this.#strategy, '--group', group],
+      flags: ['--strategy', this.#strategy, '--group', group, ...this.#flags],
       env: { QUORATE_FAULTS: '1' },
     })
     this.#nodes.push({ group, child })

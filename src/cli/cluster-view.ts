@@ -30,8 +30,16 @@ const COLUMNS: readonly TableColumn[] = [
   { title: 'url' },
 ]
 
-/** One line for each node, below a head. */
-export function clusterLines(samples: readonly NodeSample[], paint: Paint): string[] {
+/**
+ * One line for each node, below a head.
+ *
+ * @param zones of groups, by their names
+ */
+export function clusterLines(
+  samples: readonly NodeSample[],
+  paint: Paint,
+  zones: ReadonlyMap<string, string> = new Map(),
+): string[] {
   // Positions are those of a group's own log.
   const groups = [...new Set(samples.map(({ group }) => group))]
   const committed = new Map(
@@ -39,9 +47,13 @@ export function clusterLines(samples: readonly NodeSample[], paint: Paint): stri
   )
   const rows = samples.map((sample) => rowOf(sample, committed.get(sample.group) ?? 0))
   if (groups.every((group) => group === undefined)) return tableLines(COLUMNS, rows, paint)
+  const zoned = zones.size > 0
   return tableLines(
-    [{ title: 'group' }, ...COLUMNS],
-    rows.map((row, at) => [samples[at]?.group ?? '', ...row]),
+    [{ title: 'group' }, ...(zoned ? [{ title: 'zone' }] : []), ...COLUMNS],
+    rows.map((row, at) => {
+      const { group = '' } = samples[at] ?? {}
+      return [group, ...(zoned ? [zones.get(group) ?? '·'] : []), ...row]
+    }),
     paint,
   )
 }

@@ -1,4 +1,5 @@
 /** What a cluster of several groups promises, survives and stops at: each a sentence with numbers. */
+import { type Quorum, quorumsOf } from '../core/order/clock/quorums.ts'
 import type { NodeStatus, OriginsStatus } from '../model/status.ts'
 import { counted } from './terminal.ts'
 
@@ -6,6 +7,8 @@ export interface GroupsExplanation {
   readonly strategy: 'multi-leader' | 'peer'
   /** Those that take writes. */
   readonly groups: readonly string[]
+  /** In which zone each of them is, by name; empty: none is in any. */
+  readonly zones: Readonly<Record<string, string>>
   /** The one that was asked, and its voters. */
   readonly group: string
   readonly voters: readonly string[]
@@ -37,6 +40,9 @@ export function explainGroups(status: NodeStatus, origins: OriginsStatus): Group
   const shape = {
     strategy: origins.strategy,
     groups: writing.map(({ name }) => name),
+    zones: Object.fromEntries(
+      writing.flatMap(({ name, zone }) => (zone === null ? [] : [[name, zone]])),
+    ),
     group: origins.group,
     voters: voters.map(({ name }) => name),
     learners: learners.map(({ name }) => name),
@@ -58,8 +64,8 @@ export function explainShape(shape: GroupsShape, notes: readonly string[]): Grou
   return {
     ...shape,
     quorum,
-    promises: [...promises(shape, quorum), ...levels(shape, quorum)],
-    stops: stops(shape, quorum),
+    promises: [...promises(shape, quorum), ...levels(shape, quorum), ...levelsByZone(shape)],
+    stops: [...stops(shape, quorum), ...stopsByZone(shape)],
     advice: [...notes, ...advice(shape, quorum)],
   }
 }
@@ -94,6 +100,49 @@ function levels({ groups }: GroupsShape, quorum: number): string[] {
     'read strong: everything acknowledged at ack stable before it began and nothing that is not ' +
       'final, for a round trip to the farthest group and the writer of its node while it reads.',
     'ack stable with read strong is linearizable, and stops when any group is away.',
+  ]
+}
+
+function zoneQuorums(
+  { groups, zones, group }: GroupsShape,
+  level: 'local-quorum' | 'each-quorum',
+): readonly Quorum[] {
+  const zoned = groups.map((name) => [name, zones[name] ?? null] as const)
+  return quorumsOf(level, new Map(zoned), zones[group] ?? null)
+}
+
+/** `2 of 3 groups of zone eu (a, b, c)` */
+function share({ zone, of, count }: Quorum): string {
+  const where = zone == null ? 'without a zone' : `of zone ${zone}`
+  return `${count} of ${counted(of.length, 'group')} ${where} (${of.join(', ')})`
+}
+
+/** How many may be lost, whoever they are, and one that has it is left. */
+function lost(quorums: readonly Quorum[]): string {
+  const [most = 0] = quorums.map(({ count }) => count - 1)
+  return most === 0 ? 'none' : `any ${most}`
+}
+
+function levelsByZone(shape: GroupsShape): string[] {
+  if (Object.keys(shape.zones).length === 0) return []
+  const own = zoneQuorums(shape, 'local-quorum')
+  const each = zoneQuorums(shape, 'each-quorum')
+  return [
+    `ack local-quorum: held by ${own.map(share).join()}, for a round trip within the zone; it ` +
+      `survives the loss of ${lost(own)} of these, not of all; read local-quorum sees what was ` +
+      'acknowledged so in the same zone.',
+    `ack each-quorum: held by ${each.map(share).join(', ')}, for a round trip to the farthest zone; ` +
+      'it survives the loss of all zones but one; read local-quorum sees it in every zone.',
+    'read each-quorum: everything acknowledged at local-quorum or each-quorum, in whatever zone.',
+  ]
+}
+
+function stopsByZone(shape: GroupsShape): string[] {
+  if (Object.keys(shape.zones).length === 0) return []
+  const own = zoneQuorums(shape, 'local-quorum')
+  return [
+    `Fewer than ${own.map(share).join()} in reach: ack and read local-quorum fail here.`,
+    'Fewer than most groups of any zone in reach: ack and read each-quorum fail.',
   ]
 }
 
@@ -134,9 +183,13 @@ function advice({ groups, voters, strategy }: GroupsShape, quorum: number): stri
 
 /** Who there is, in the lines above the promises. */
 export function groupsHead(explanation: GroupsExplanation): string[] {
-  const { strategy, groups, group, voters, learners, majority, quorum } = explanation
+  const { strategy, groups, zones, group, voters, learners, majority, quorum } = explanation
   const { survives, survivesNow } = explanation
-  const several = `${counted(groups.length, 'group')} (${groups.join(', ')})`
+  const named = groups.map((name) => {
+    const zone = zones[name]
+    return zone === undefined ? name : `${name} in ${zone}`
+  })
+  const several = `${counted(groups.length, 'group')} (${named.join(', ')})`
   if (strategy === 'peer') {
     return [`Equal peers, ${several}`, `Quorum: ${counted(quorum, 'peer')}.`]
   }

@@ -76,6 +76,8 @@ test('values that fit each alone must also fit together', () => {
   refused(() => mergeOptions(NEEDED, layerFromFlags({ authJwtKey: 'k' })), 'authJwtKey needs token')
   const alone = layerFromFlags({ strategy: 'leader', group: 'east' })
   refused(() => mergeOptions(NEEDED, alone), 'group needs strategy multi-leader or peer')
+  const zoned = layerFromFlags({ strategy: 'leader', zone: 'eu' })
+  refused(() => mergeOptions(NEEDED, zoned), 'zone needs strategy multi-leader or peer')
 })
 
 for (const [key, values] of Object.entries({
@@ -87,6 +89,7 @@ for (const [key, values] of Object.entries({
   read: ['0', 'all', 'Session'],
   strategy: ['raft', 'Peer'],
   group: ['', 'a b', 'ä', '-x', 'x'.repeat(51)],
+  zone: ['', 'a b', 'ä', '-x', 'x'.repeat(51)],
   exchangeWith: ['', 'a,,b'],
   allowClockDrift: ['0', '-5'],
   allowFaults: ['yes', '2'],

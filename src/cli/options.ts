@@ -111,6 +111,16 @@ export const OPTIONS = {
       'With peer every node is a group of its own, called like the node. On a restart it is not needed.',
     ],
   }),
+  zone: row({
+    value: 'NAME',
+    schema: z.nullable(groupName()),
+    fallback: NODE_DEFAULTS.zone,
+    doc: [
+      'Where the group of this node is, if this node is the first of it: a region, a data centre.',
+      'The levels local-quorum and each-quorum count by it; groups without a zone are one together.',
+      'For a group that is there it is not looked at: `quorate groups zone` changes it.',
+    ],
+  }),
   exchangeWith: row<readonly string[]>({
     value: 'NAME,NAME…',
     schema: names(),
@@ -183,7 +193,8 @@ export const OPTIONS = {
       'How far a write must have come before it is answered, unless the caller says otherwise.',
       "local: this leader's disk, faster, and lost if the leader is. A number counts voters.",
       'all: every voter, so one that is down stops all writes. Default: majority, with peer quorum.',
-      'With several groups a number counts groups that hold it, and quorum is more than half of them;',
+      'With several groups a number counts groups that hold it, and quorum is more than half of them,',
+      'local-quorum more than half of those of the own zone, each-quorum that in every zone;',
       'stable: its place in the order of all writes is final; all: every group, and every own voter.',
     ],
   }),
@@ -195,7 +206,8 @@ export const OPTIONS = {
       'What a read may miss, unless the caller says otherwise.',
       'local: this replica as it is. session: at least what the session saw before.',
       'strong: everything acknowledged before, for one more round trip.',
-      'With several groups a number is how many of them are asked, quorum more than half;',
+      'With several groups a number is how many of them are asked, quorum more than half,',
+      'local-quorum more than half of the own zone, each-quorum that in every zone;',
       'strong then waits for all groups, and shows what is final.',
       'Default: session, with peer quorum.',
     ],
@@ -241,6 +253,7 @@ export const OPTIONS = {
     doc: [
       'The log is cut to this size even if a member needs more: it then gets a snapshot.',
       'This is what keeps a dead member from filling the disks of the others.',
+      'Of several groups a whole one that is away keeps what it lacks, until it is back or removed.',
     ],
   }),
   logLevel: row<LogLevel>({
@@ -356,7 +369,7 @@ function checkRelations(options: ParsedOptions): void {
     const detail = 'authJwtKey needs token: without it everybody could pose as a node.'
     throw new QuorateError('BAD_CONFIG', detail)
   }
-  for (const key of ['group', 'mergeFunctions', 'exchangeWith'] as const) {
+  for (const key of ['group', 'zone', 'mergeFunctions', 'exchangeWith'] as const) {
     if (options.strategy !== 'leader' || (options[key] ?? []).length === 0) continue
     throw new QuorateError('BAD_CONFIG', `${key} needs strategy multi-leader or peer.`)
   }

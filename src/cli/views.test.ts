@@ -73,6 +73,7 @@ const OTHERS = ['east', 'west', 'north'].map((name, at) => ({
   name,
   origin: `${name}-1a2b3${at}`,
   standing: 'writes' as const,
+  zone: null,
   nodes: [{ id: `${name}1:00000000`, name: `${name}1`, url: `http://10.0.${at}.1:7001` }],
   applied: 1000 + at,
   linked: name !== 'north',
@@ -93,6 +94,20 @@ test('what several groups promise, and what a cluster of peers', () => {
     'explain-peers',
     explanationLines(explain(nodeStatus('a', { members, origins: peers })), plain),
   )
+  const zoned = {
+    ...ORIGINS,
+    groups: OTHERS.map((group) => ({ ...group, zone: group.name === 'north' ? null : 'eu' })),
+  }
+  golden('explain-zones', [
+    ...explanationLines(explain(nodeStatus('a', { origins: zoned })), plain),
+    '',
+    ...groupLines(zoned, plain),
+    '',
+    ...statusLines(
+      { from: nodeStatus('a', { origins: zoned }), nodes: [nodeSample('a', { group: 'east' })] },
+      plain,
+    ),
+  ])
   const held = statusLines(
     {
       from: nodeStatus('a', { origins: { ...ORIGINS, held: true } }),

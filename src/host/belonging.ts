@@ -15,7 +15,7 @@ import type { OpenStore } from '../store/store-port.ts'
 import type { StoreCommand, StoreState } from '../store/types.ts'
 import { begin, type Promises, type Start } from './founding.ts'
 import { foundGroup } from './group-founding.ts'
-import { groupOf } from './group-joining.ts'
+import { groupOf, zoneOf } from './group-joining.ts'
 import { post } from './joining.ts'
 import { submit } from './open-store.ts'
 
@@ -135,13 +135,15 @@ function foundingOrigin(
   id: NodeId,
 ): { readonly self: string; readonly cluster: Cluster } | null {
   if (strategy === 'leader') {
-    if (options.group === null) return null
-    throw new QuorateError('BAD_CONFIG', 'group needs strategy multi-leader or peer.')
+    const given = options.group !== null ? 'group' : options.zone !== null ? 'zone' : null
+    if (given === null) return null
+    throw new QuorateError('BAD_CONFIG', `${given} needs strategy multi-leader or peer.`)
   }
   const name = groupOf(strategy, options)
   const self = `${name}-${randomBytes(3).toString('hex')}`
   const standing = { kind: 'writes', since: 1 } as const
-  const origins = [{ origin: self, name, founder: id, slot: 0, standing }]
+  const zone = zoneOf(options)
+  const origins = [{ origin: self, name, founder: id, slot: 0, standing, ...zone }]
   return { self, cluster: { strategy, epoch: 1, keeper: self, origins, floor: new Map() } }
 }
 
@@ -176,12 +178,16 @@ function memberOf({ id, url, options: { name, priority } }: Surroundings): Membe
 }
 
 /** Throws BAD_CONFIG if a node that is a member was told something else than it is. */
-function checkOptions({ strategy, group }: NodeOptions, { origins, log }: StoreState): void {
+function checkOptions({ strategy, group, zone }: NodeOptions, { origins, log }: StoreState): void {
   // A joiner that was stopped before the first snapshot came does not know.
   if (origins === null && log.last.index === 0) return
   const actual = origins?.cluster.strategy ?? 'leader'
   if (strategy !== null && strategy !== actual) {
     const detail = `strategy: the node was told ${strategy}, and its cluster has ${actual}.`
+    throw new QuorateError('BAD_CONFIG', detail)
+  }
+  if (zone !== null && origins === null) {
+    const detail = `zone: the node was told ${zone}, and its cluster has no groups.`
     throw new QuorateError('BAD_CONFIG', detail)
   }
   const own = origins?.cluster.origins.find(({ origin }) => origin === origins.self)?.name ?? null

@@ -143,13 +143,18 @@ async function askForAdmission(
   }
 }
 
-function checkStrategy({ strategy, group }: NodeOptions, actual: Strategy, url: string): void {
+function checkStrategy(
+  { strategy, group, zone }: NodeOptions,
+  actual: Strategy,
+  url: string,
+): void {
   if (strategy !== null && strategy !== actual) {
     const detail = `strategy: this node was told ${strategy}, and the cluster of ${url} has ${actual}.`
     throw new QuorateError('BAD_CONFIG', detail)
   }
-  if (group !== null && actual === 'leader') {
-    const detail = `group: the cluster of ${url} has one leader for all nodes, and no groups.`
+  const given = group !== null ? 'group' : zone !== null ? 'zone' : null
+  if (given !== null && actual === 'leader') {
+    const detail = `${given}: the cluster of ${url} has one leader for all nodes, and no groups.`
     throw new QuorateError('BAD_CONFIG', detail)
   }
 }

@@ -81,6 +81,7 @@ test('a node that was told something else than its cluster has does not start', 
   }
   await refused(leader.url, { strategy: 'peer' }, /told peer, and the cluster of .* has leader/)
   await refused(leader.url, { group: 'east' }, /group: .* has one leader for all nodes/)
+  await refused(leader.url, { zone: 'eu' }, /zone: .* has one leader for all nodes/)
   await refused(several.url, { strategy: 'leader' }, /told leader, and .* has multi-leader/)
   await refused(several.url, {}, /group is missing: .*--group NAME/)
   await refused(several.url, { group: 'a b' }, /a b can't be what a group is called/)
@@ -105,6 +106,9 @@ test('the node that asked first founds its group', async (t) => {
   const founds = { kind: 'foundGroup', strategy: 'multi-leader', group: 'b' } as const
   deepEqual(start, { ...founds, origin: 'b-111111', url })
   deepEqual(asked[1], { path: '/admin/group-join', body: { group: 'b', node: SELF.id } })
+  await beginAt(t, url, { group: 'b', zone: 'eu' })
+  deepEqual(asked[3]?.body, { group: 'b', node: SELF.id, zone: 'eu' })
+  await rejects(beginAt(t, url, { group: 'b', zone: 'no good' }), { code: 'BAD_CONFIG' })
 })
 
 test('the others wait until it has, and join the nodes that are there', async (t) => {

@@ -10,6 +10,8 @@ import { GROUP_NAME, type NodeOptions } from '../node/options.ts'
 import type { Start } from './founding.ts'
 import { askStatus, askToJoin, post, type Self } from './joining.ts'
 
+const NAME_FORM = 'up to 50 letters, digits, dots, dashes and underscores'
+
 /**
  * What the group of a node is called.
  *
@@ -25,9 +27,19 @@ export function groupOf(
     throw new QuorateError('BAD_CONFIG', detail)
   }
   if (GROUP_NAME.test(called)) return called
-  const detail =
-    `group: ${called} can't be what a group is called: ` +
-    'up to 50 letters, digits, dots, dashes and underscores.'
+  const detail = `group: ${called} can't be what a group is called: ${NAME_FORM}.`
+  throw new QuorateError('BAD_CONFIG', detail)
+}
+
+/**
+ * Where the group of a node is to be, if this node founds it.
+ *
+ * @throws QuorateError BAD_CONFIG if a zone can't be called so
+ */
+export function zoneOf({ zone }: Pick<NodeOptions, 'zone'>): { readonly zone?: string } {
+  if (zone === null) return {}
+  if (GROUP_NAME.test(zone)) return { zone }
+  const detail = `zone: ${zone} can't be what a zone is called: ${NAME_FORM}.`
   throw new QuorateError('BAD_CONFIG', detail)
 }
 
@@ -46,7 +58,7 @@ export async function joinGroup(
 ): Promise<Start | string> {
   const group = groupOf(strategy, options)
   await checkName(url, options, self, signal)
-  const body = { group, node: self.id }
+  const body = { group, node: self.id, ...zoneOf(options) }
   const answer = await post(url, '/admin/group-join', body, options.token, signal)
   const { origin, cluster, nodes } = decodeAdmission(answer)
   if (nodes.length > 0) return await joinNodes(group, strategy, nodes, options, self, signal)

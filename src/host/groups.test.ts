@@ -11,6 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fromErrorData } from '../base/errors.ts'
 import type { AdminCommand, NodeReply, NodeRequest } from '../model/request.ts'
 import { NODE_DEFAULTS, type NodeOptions } from '../node/options.ts'
+import type { NodeEvent } from '../node/ports.ts'
 import { detachFile } from '../store/plain-file.ts'
 import { type RunningNode, startNode } from './start-node.ts'
 
@@ -32,11 +33,13 @@ function cluster(t: TestContext) {
       change: Partial<NodeOptions>,
       signal = AbortSignal.timeout(TIMEOUT_MS),
       tell: (reason: string) => void = () => {},
+      onEvent: (event: NodeEvent) => void = () => {},
     ): Promise<RunningNode> => {
       const file = pathOf(name)
       const options = { ...NODE_DEFAULTS, file, name, listen: '127.0.0.1:0', ...change }
-      const node = await startNode(options, signal, ({ name: event, facts }) => {
-        if (event === 'join.waiting') tell(String(facts['reason']))
+      const node = await startNode(options, signal, (event) => {
+        if (event.name === 'join.waiting') tell(String(event.facts['reason']))
+        onEvent(event)
       })
       running.add(node)
       return node
@@ -119,6 +122,27 @@ test('three nodes of a new group start at once: one founds it, the others follow
     await untilRows(node, 'select id from city order by id', [[1], [2], [3]])
   }
   deepEqual(b.levels, { ack: 'majority', read: 'session' })
+})
+
+test('a group has the zone that its first node said, until somebody says another', async (t) => {
+  const { start, stop } = cluster(t)
+  const a = await start('a', { ...EAST, zone: 'eu' })
+  const west = { group: 'west', join: [a.url] }
+  const b = await start('b', { ...west, zone: 'us' })
+  const c = await start('c', { ...west, zone: 'elsewhere' })
+  const zones = (node: RunningNode) => node.status().origins?.groups.map(({ zone }) => zone)
+  await until(() => c.status().ready)
+  deepEqual([a, b, c].map(zones), Array(3).fill(['eu', 'us']))
+  await administer(b, { kind: 'setZone', group: 'east', zone: null })
+  deepEqual(zones(b), [null, 'us'])
+  await until(() => zones(a)?.[0] === null)
+  await stop(a)
+  const told: NodeEvent['facts'][] = []
+  const again = await start('a', { zone: 'eu' }, undefined, undefined, ({ name, facts }) => {
+    if (name === 'zone.differs') told.push(facts)
+  })
+  deepEqual(told, [{ told: 'eu', group: 'east', zone: '' }])
+  deepEqual(zones(again), [null, 'us'])
 })
 
 test('what a node is asks for no flags when it starts again, and flags may not disagree', async (t) => {

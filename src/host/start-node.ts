@@ -270,7 +270,16 @@ class Host implements RunningNode {
     })
     this.#id = id
     this.#strategy = strategy
+    this.#compareZone(state)
     return state
+  }
+
+  /** What the groups agreed on counts; whoever believes in the option should know. */
+  #compareZone({ origins }: StoreState): void {
+    const { zone: told } = this.#options
+    const own = origins?.cluster.origins.find(({ origin }) => origin === origins.self)
+    if (told === null || own === undefined || own.zone === told) return
+    this.#emit('zone.differs', 'warn', { told, group: own.name, zone: own.zone ?? '' })
   }
 
   async #openStore(): Promise<OpenStore> {

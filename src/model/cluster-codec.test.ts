@@ -10,7 +10,7 @@ const CLUSTER: Cluster = {
   keeper: 'east-abc123',
   origins: [
     {
-      ...{ origin: 'east-abc123', name: 'east', founder: 'a:00000001', slot: 0 },
+      ...{ origin: 'east-abc123', name: 'east', founder: 'a:00000001', slot: 0, zone: 'eu' },
       standing: { kind: 'writes', since: 1 },
     },
     {
@@ -53,6 +53,7 @@ test('what does not fit together is refused', () => {
     { ...json, origins: [{ ...east, standing: { kind: 'writes' } }] },
     { ...json, origins: [{ ...east, standing: { kind: 'asleep' } }] },
     { ...json, origins: [{ ...east, founder: undefined }] },
+    { ...json, origins: [{ ...east, zone: 7 }] },
     { ...json, origins: [{ ...east, origin: 'a b' }], keeper: 'a b' },
   ]
   for (const each of wrong) {

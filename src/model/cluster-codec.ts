@@ -68,6 +68,7 @@ function clusterOrigin(value: unknown): ClusterOrigin {
     name: text(json['name'], 'origin.name'),
     founder: text(json['founder'], 'origin.founder'),
     slot,
+    ...(json['zone'] === undefined ? {} : { zone: text(json['zone'], 'origin.zone') }),
     standing: standing(json['standing']),
   }
 }

@@ -6,14 +6,15 @@
  * A body of kind `data` or `schema` (integers are LEB128, texts UTF-8 with their length in front):
  *
  *     1 | transactions | writes | write… | operations | operation…
- *     write = session | number | since | length of result | result
+ *     write = session | number | since | length of outcome | outcome
+ *     outcome = result, or 2 | keeper | since: handed on, with an entry of its own without operations
  *
  * With several origins, what the others get of it is in front: 2 | transactions | own | writes …
  */
 import { crc32 } from 'node:zlib'
 import { QuorateError } from '../base/errors.ts'
 import { ByteReader, ByteWriter, decoded, times } from './bytes.ts'
-import type { Batch, Entry, Operation, WriteRecord } from './entry.ts'
+import type { Batch, Entry, HandedOn, Operation, WriteRecord } from './entry.ts'
 import { ENTRY_KINDS } from './entry.ts'
 import { errorData, fields, list, nodeId, oneOf, parseJson, text, whole } from './fields.ts'
 import type { Member, Members } from './members.ts'
@@ -37,6 +38,8 @@ const OPERATION = { changeset: 1, ddl: 2, sequence: 3, pragma: 4, rows: 5 } as c
 const PRAGMAS = ['user_version', 'application_id'] as const
 const VALUE = { null: 0, integer: 1, real: 2, text: 3, blob: 4 } as const
 const STEP = { skipped: 0, ok: 1, error: 2 } as const
+/** First byte of an outcome that is no result, which begins with 0 or 1. */
+const HANDED_ON = 2
 
 const header = new DataView(new ArrayBuffer(25))
 const headerBytes = new Uint8Array(header.buffer)
@@ -84,7 +87,7 @@ export function decodeBatch(body: Uint8Array): Batch {
     const { reader, layout } = openBody(body)
     const transactions = reader.integer()
     const own = layout === LAYOUT_WITH_OWN ? getOriginEntry(reader) : null
-    const writes = times(reader.integer(), () => ({ id: getId(reader), result: getResult(reader) }))
+    const writes = times(reader.integer(), () => getWrite(reader))
     const operations = times(reader.integer(), () => getOperation(reader))
     reader.end()
     const batch = { transactions, writes, operations }
@@ -160,13 +163,37 @@ function openBody(body: Uint8Array): { readonly reader: ByteReader; readonly lay
 
 // Writes
 
-function putWrite({ id, result }: WriteRecord): void {
-  writer.text(id.session)
-  writer.integer(id.number)
-  writer.integer(id.since)
+function putWrite(write: WriteRecord): void {
+  const { session, number, since } = write.id
+  writer.text(session)
+  writer.integer(number)
+  writer.integer(since)
   const length = writer.openLength()
-  putResult(result)
+  if ('result' in write) putResult(write.result)
+  else putHandedOn(write.handedOn)
   writer.closeLength(length)
+}
+
+function getWrite(reader: ByteReader): WriteRecord {
+  const id = getId(reader)
+  const inner = new ByteReader(reader.bytes())
+  const tag = inner.byte()
+  const write =
+    tag === HANDED_ON
+      ? { id, handedOn: getHandedOn(inner) }
+      : { id, result: getResult(inner, tag === 1) }
+  inner.end()
+  return write
+}
+
+function putHandedOn({ keeper, since }: HandedOn): void {
+  writer.byte(HANDED_ON)
+  writer.text(keeper)
+  writer.integer(since)
+}
+
+function getHandedOn(reader: ByteReader): HandedOn {
+  return { keeper: reader.text(), since: reader.integer() }
 }
 
 function getId(reader: ByteReader): WriteId {
@@ -188,12 +215,9 @@ function putResult(result: ProgramResult): void {
   }
 }
 
-function getResult(reader: ByteReader): ProgramResult {
-  const inner = new ByteReader(reader.bytes())
-  const autocommit = inner.byte() === 1
-  const steps = times(inner.integer(), () => getStep(inner))
-  inner.end()
-  return { steps, autocommit }
+/** What follows the first byte. */
+function getResult(reader: ByteReader, autocommit: boolean): ProgramResult {
+  return { steps: times(reader.integer(), () => getStep(reader)), autocommit }
 }
 
 function getStep(reader: ByteReader): StepResult {

@@ -58,10 +58,17 @@ export type Operation =
       readonly after: number
     }
 
-/** A write that can be asked for again: its id and what it answered. */
-export interface WriteRecord {
-  readonly id: WriteId
-  readonly result: ProgramResult
+/** A write that can be asked for again: its id, and what it answered or where to ask for that. */
+export type WriteRecord =
+  | { readonly id: WriteId; readonly result: ProgramResult }
+  | { readonly id: WriteId; readonly handedOn: HandedOn }
+
+/** With several origins: the keeper is asked to run a write, and its log has the result. */
+export interface HandedOn {
+  /** The origin that kept then. */
+  readonly keeper: string
+  /** Where its group's log stood before it was asked. */
+  readonly since: number
 }
 
 /** The content of a `data` or `schema` entry. */

@@ -2,11 +2,13 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { toAckLevel, toReadLevel } from './levels.ts'
 
+const BY_ZONE = ['local-quorum', 'each-quorum']
+
 test('levels by name, and numbers as numbers and as texts', () => {
-  for (const level of ['local', 'majority', 'quorum', 'all', 'stable', 1, 7, 1024]) {
+  for (const level of ['local', 'majority', 'quorum', ...BY_ZONE, 'all', 'stable', 1, 7, 1024]) {
     assert.equal(toAckLevel(level), level)
   }
-  for (const level of ['local', 'session', 'quorum', 'strong', 2]) {
+  for (const level of ['local', 'session', 'quorum', ...BY_ZONE, 'strong', 2]) {
     assert.equal(toReadLevel(level), level)
   }
   assert.equal(toAckLevel('12'), 12)

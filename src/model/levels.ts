@@ -6,7 +6,15 @@ import { bad } from './fields.ts'
 import { ID_SLOTS } from './origin-entry.ts'
 import { type AckLevel, READ_LEVELS, type ReadLevel } from './request.ts'
 
-const ACK_LEVELS = ['local', 'majority', 'quorum', 'all', 'stable'] as const
+const ACK_LEVELS = [
+  'local',
+  'majority',
+  'quorum',
+  'local-quorum',
+  'each-quorum',
+  'all',
+  'stable',
+] as const
 /** A number counts voters, or groups, of which there can be this many. */
 const COUNT_MAX = ID_SLOTS
 

@@ -83,6 +83,8 @@ export interface ClusterOrigin {
   readonly founder: string
   /** Makes its ids disjoint from all others'; from 0, below ID_SLOTS, never used again. */
   readonly slot: number
+  /** What ack and read levels may count by; those without one are a zone together. */
+  readonly zone?: string
   readonly standing:
     | { readonly kind: 'writes'; readonly since: number }
     | { readonly kind: 'frozen' }

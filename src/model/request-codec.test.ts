@@ -97,7 +97,8 @@ const COMMANDS: { readonly [K in AdminCommand['kind']]: Extract<AdminCommand, { 
   transfer: { kind: 'transfer', name: 'a' },
   verify: { kind: 'verify' },
   verified: { kind: 'verified', index: 4 },
-  joinGroup: { kind: 'joinGroup', group: 'west', node: 'd:00000001' },
+  joinGroup: { kind: 'joinGroup', group: 'west', node: 'd:00000001', zone: 'eu' },
+  setZone: { kind: 'setZone', group: 'west', zone: 'eu' },
   removeGroup: { kind: 'removeGroup', group: 'west' },
   setRule: { kind: 'setRule', rule: { table: 't', column: '', rule: 'abort' } },
   closeConflict: { kind: 'closeConflict', time: 5, origin: 'west-abc123', number: 0 },
@@ -106,11 +107,14 @@ const COMMANDS: { readonly [K in AdminCommand['kind']]: Extract<AdminCommand, { 
   moveKeeper: { kind: 'moveKeeper', group: 'west', force: true, alone: false },
   sees: { kind: 'sees', origin: 'west-1' },
   atRest: { kind: 'atRest', epoch: 3 },
+  position: { kind: 'position' },
 }
 
 const ADMIN: readonly TravellingRequest[] = [
   ...Object.values(COMMANDS),
   { kind: 'transfer', name: null } as const,
+  { kind: 'joinGroup', group: 'west', node: 'd:00000001' } as const,
+  { kind: 'setZone', group: 'west', zone: null } as const,
 ].map((command) => ({ kind: 'admin', command, timeoutMs: 5 }))
 
 const stepResult: fc.Arbitrary<StepResult> = fc.oneof(

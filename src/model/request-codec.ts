@@ -268,9 +268,21 @@ function command(value: unknown): AdminCommand {
     case 'transfer':
       return { kind, name: json['name'] === null ? null : text(json['name'], 'name') }
     case 'verify':
+    case 'position':
       return { kind }
     case 'joinGroup':
-      return { kind, group: text(json['group'], 'group'), node: text(json['node'], 'node') }
+      return {
+        kind,
+        group: text(json['group'], 'group'),
+        node: text(json['node'], 'node'),
+        ...(json['zone'] === undefined ? {} : { zone: text(json['zone'], 'zone') }),
+      }
+    case 'setZone':
+      return {
+        kind,
+        group: text(json['group'], 'group'),
+        zone: json['zone'] === null ? null : text(json['zone'], 'zone'),
+      }
     case 'removeGroup':
       return { kind, group: text(json['group'], 'group') }
     case 'setRule':

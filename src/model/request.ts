@@ -2,16 +2,25 @@ import type { ErrorData } from '../base/errors.ts'
 import type { Cluster, GroupNode, RuleChange } from './origin-entry.ts'
 import type { Column, Program, ProgramResult, Value } from './program.ts'
 
+/** More than half of the groups of the own zone, and of the groups of each zone. */
+export type ZoneLevel = 'local-quorum' | 'each-quorum'
 /**
  * How far a write must have come before its caller is answered. With one leader a number counts
  * voters. With several origins `majority` is the writer's own group; a number counts groups that
- * hold it, `quorum` is more than half of them, `all` is all of them and every voter of one's own
- * group; `stable`: its place in the order is final here.
+ * hold it, `quorum` is more than half of them, a ZoneLevel is that by zone, `all` is all of them and
+ * every voter of one's own group; `stable`: its place in the order is final here.
  */
-export type AckLevel = 'local' | 'majority' | 'all' | 'quorum' | 'stable' | number
+export type AckLevel = 'local' | 'majority' | 'all' | 'quorum' | ZoneLevel | 'stable' | number
 /** What a read may miss. */
-export const READ_LEVELS = ['local', 'session', 'quorum', 'strong'] as const
-/** A number: with several origins, everything that so many groups hold. */
+export const READ_LEVELS = [
+  'local',
+  'session',
+  'quorum',
+  'local-quorum',
+  'each-quorum',
+  'strong',
+] as const
+/** With several origins: everything that so many groups hold, more than half, or that by zone. */
 export type ReadLevel = (typeof READ_LEVELS)[number] | number
 
 /** What a session has seen: the entry at `index` was made in `term`, in this cluster. */
@@ -144,9 +153,16 @@ export type AdminCommand =
   | { readonly kind: 'verify' }
   /**
    * With several origins: lets a group in, or tells about it if it is in. Answer: GroupAdmission.
-   * The node with the id `node` asks: it founds the group if nobody was to before it.
+   * The node with the id `node` asks: it founds the group, in `zone`, if nobody was to before it.
    */
-  | { readonly kind: 'joinGroup'; readonly group: string; readonly node: string }
+  | {
+      readonly kind: 'joinGroup'
+      readonly group: string
+      readonly node: string
+      readonly zone?: string
+    }
+  /** A group is in another zone from now on, or in none; answer: the cluster. */
+  | { readonly kind: 'setZone'; readonly group: string; readonly zone: string | null }
   /** For good; it may be dead. */
   | { readonly kind: 'removeGroup'; readonly group: string }
   /**
@@ -181,6 +197,11 @@ export type AdminCommand =
    * Answer: `{ cluster, linked }`.
    */
   | { readonly kind: 'sees'; readonly origin: string }
+  /**
+   * Between leaders of groups, before a write is handed on: an index through which the log is
+   * committed. Answer: `{ index }`.
+   */
+  | { readonly kind: 'position' }
   /** Between nodes: this replica's checksums as of the `verify` entry at this index. */
   | { readonly kind: 'verified'; readonly index: number }
 

@@ -23,6 +23,8 @@ export interface GroupStatus {
   readonly name: string
   readonly origin: string
   readonly standing: 'writes' | 'frozen' | 'removed'
+  /** What levels by zone count it in; null: none, which is one zone as well. */
+  readonly zone: string | null
   /** Where it told us that its nodes are; empty: nobody has founded it yet. */
   readonly nodes: readonly GroupNode[]
   /** Entries of it that are in the data here. */

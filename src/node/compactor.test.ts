@@ -44,6 +44,21 @@ test('a snapshot on its way keeps what comes after it', () => {
   equal(planCompaction(input({ keepAfter: at(300), bytes: 20_000_000 })), 900)
 })
 
+test('what another group lacks stays, whatever the caps', () => {
+  equal(planCompaction(input({ heldByAll: at(500) })), 500)
+  equal(planCompaction(input({ heldByAll: at(500), bytes: 20_000_000 })), 500)
+  equal(planCompaction(input({ heldByAll: at(0), bytes: 20_000_000 })), null)
+  equal(planCompaction(input({ heldByAll: at(990) })), 900)
+})
+
+test('what another group lacked for long goes in slices', () => {
+  const end = at(200_000)
+  const long = { last: end, applied: end, commit: end }
+  equal(planCompaction(input({ ...long, heldByAll: end })), 20_000)
+  equal(planCompaction(input({ ...long, heldByAll: end, base: at(190_000) })), 199_900)
+  equal(planCompaction(input(long)), 199_900)
+})
+
 test('the size of the log is known to within a sample', () => {
   const size = new LogSize()
   for (let index = 1; index <= 1000; index += 1) size.added(at(index), 10_000)

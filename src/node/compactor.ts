@@ -1,4 +1,8 @@
-/** Decides how much of the log may go: what everybody holds, or what is beyond the caps. */
+/**
+ * Decides how much of the log may go: what everybody holds, or what is beyond the caps. What a member
+ * of the own group lacks it can have by a snapshot; what another group lacks must stay, whatever the
+ * caps (origins/DESIGN.md tells why).
+ */
 import type { LogIndex } from '../base/brand.ts'
 import { toLogIndex } from '../base/brand.ts'
 import type { StoreCommand } from '../store/types.ts'
@@ -47,6 +51,11 @@ export interface CompactionInput {
 const LAGGING_FACTOR = 4
 /** While a snapshot is on its way the log may have this many times `retainBytes`. */
 const TRANSFER_FACTOR = 16
+/**
+ * With several groups no more goes at once: what one lacked for long is free all of a sudden, and
+ * whoever waits for the store should wait a tenth of a second at most.
+ */
+const SLICE_ENTRIES = 20_000
 
 /** Returns the index through which the log may be dropped, or null if it is not worth it. */
 export function planCompaction(input: CompactionInput): LogIndex | null {
@@ -60,15 +69,20 @@ export function planCompaction(input: CompactionInput): LogIndex | null {
   let to = Math.min(last - keep, input.applied, input.commit)
   const waitForLagging = !tooLarge && count < retainEntries * LAGGING_FACTOR
   if (waitForLagging) to = Math.min(to, ...input.held)
-  if (input.heldByAll !== null && !tooLarge) to = Math.min(to, input.heldByAll)
+  if (input.heldByAll !== null) to = Math.min(to, input.heldByAll, base + SLICE_ENTRIES)
   if (input.keepAfter !== null && !tooLarge) to = Math.min(to, input.keepAfter)
   return to > base ? toLogIndex(to) : null
 }
+
+/** What is beyond the cap by so much is told to people, and no more when it is below it again. */
+const TOLD_FACTOR = 2
 
 interface CompactorNeeds {
   /** See CompactionInput. */
   keepAfter(): LogIndex | null
   heldByAll(done: (index: LogIndex | null) => void): void
+  /** Names of the groups that lack what is logged at an index, as far as this node knows. */
+  lacking(index: LogIndex): readonly string[]
   /** Has the store do it; `done` is called when it has. */
   submit(command: StoreCommand, done: () => void): void
 }
@@ -79,6 +93,8 @@ export class Compactor {
   readonly #size: LogSize
   readonly #needs: CompactorNeeds
   #busy = false
+  /** People know that other groups keep the log from being cut. */
+  #told = false
 
   constructor(context: Context, size: LogSize, needs: CompactorNeeds) {
     this.#context = context
@@ -89,12 +105,21 @@ export class Compactor {
   look(): void {
     if (this.#busy) return
     // Asking what other groups hold is not worth it before there is anything to cut.
-    if (this.#plan(null) === null) return
+    if (this.#plan(null) === null) {
+      this.#tell(null)
+      return
+    }
     this.#busy = true
     this.#needs.heldByAll((heldByAll) => {
       this.#busy = false
-      this.#cut(this.#plan(heldByAll))
+      const to = this.#plan(heldByAll)
+      this.#tell(heldByAll !== null && to === null ? heldByAll : null)
+      this.#cut(to)
     })
+  }
+
+  get #bytes(): number {
+    return this.#size.after(this.#context.order.base.index)
   }
 
   #plan(heldByAll: LogIndex | null): LogIndex | null {
@@ -104,13 +129,26 @@ export class Compactor {
       last: order.last.index,
       applied: order.applied,
       commit: order.commit,
-      bytes: this.#size.after(order.base.index),
+      bytes: this.#bytes,
       retainEntries: options.retainEntries,
       retainBytes: options.retainBytes,
       held: order.role === 'leader' ? [...order.progress.values()].map((peer) => peer.match) : [],
       keepAfter: this.#needs.keepAfter(),
       heldByAll,
     })
+  }
+
+  /** @param heldByAll what keeps the log from being cut; null: nothing does */
+  #tell(heldByAll: LogIndex | null): void {
+    const { order, options } = this.#context
+    const bytes = this.#bytes
+    if (heldByAll === null || bytes <= options.retainBytes) this.#told = false
+    if (this.#told || heldByAll === null || bytes <= options.retainBytes * TOLD_FACTOR) return
+    if (order.role !== 'leader') return
+    this.#told = true
+    const at = Math.min(Math.max(heldByAll, order.base.index) + 1, order.last.index)
+    const groups = this.#needs.lacking(toLogIndex(at)).join(', ')
+    this.#context.emit('log.heldBack', 'warn', { bytes, limit: options.retainBytes, groups })
   }
 
   #cut(to: LogIndex | null): void {

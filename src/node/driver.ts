@@ -172,6 +172,7 @@ export class NodeDriver implements Context {
         if (this.origins === null) done(null)
         else this.origins.heldByAll(done)
       },
+      lacking: (index) => this.origins?.lacking(index) ?? [],
       submit: (command, done) => this.submit(command, done),
     })
     this.#prng = prng

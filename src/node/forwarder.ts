@@ -27,7 +27,7 @@ interface Errand {
   readonly find: () => NodeId | null
   /** Not this group's leader: a change of leader is no news. */
   readonly isElsewhere: boolean
-  /** Another group's log knows nothing of our writes' ids: it must not be sent twice. */
+  /** A write without an id that another group would recognise: it must not be sent twice. */
   readonly once: boolean
 }
 
@@ -71,13 +71,17 @@ export class Forwarder {
     this.#add(request, done, { find: () => node, isElsewhere: true, once: false })
   }
 
-  /** Asks whoever is found, as soon as somebody is; a node of another group. What writes is sent once. */
+  /**
+   * Asks whoever is found, as soon as somebody is; a node of another group. A write must have an id that
+   * nobody else gives there, or it is sent once.
+   */
   askVia(
     find: () => NodeId | null,
     request: TravellingRequest,
     done: (reply: NodeReply) => void,
   ): void {
-    this.#add(request, done, { find, isElsewhere: true, once: request.kind === 'write' })
+    const once = request.kind === 'write' && request.program.id === undefined
+    this.#add(request, done, { find, isElsewhere: true, once })
   }
 
   /** A reply to one of our errands. */
@@ -201,8 +205,12 @@ export class Forwarder {
   }
 }
 
-function maySendAgain({ request, once }: Errand): boolean {
-  return !once && request.kind !== 'stream'
+function maySendAgain({ request, once, isElsewhere, find, to }: Errand): boolean {
+  if (once || request.kind === 'stream') return false
+  if (!isElsewhere || request.kind !== 'write') return true
+  // It may have to wait there for groups that write. Sent twice, a refusal of it would prove nothing.
+  const target = find()
+  return target !== null && target !== to
 }
 
 const COMMITS: ReadonlySet<string> = new Set(['COMMIT', 'END', 'RELEASE'])

@@ -20,6 +20,8 @@ export interface NodeOptions {
   readonly strategy: Strategy | null
   /** Which group of the cluster the node is of, with several; null: as the file has it. */
   readonly group: string | null
+  /** Where the group is, when this node founds it: what levels by zone count by; null: not said. */
+  readonly zone: string | null
   /** Names of groups that this one talks to; empty: all. */
   readonly exchangeWith: readonly string[]
   /** Path of a module whose functions decide conflicts, see the rule `function:NAME`. */
@@ -53,6 +55,7 @@ export const NODE_DEFAULTS = {
   expect: null,
   strategy: null,
   group: null,
+  zone: null,
   exchangeWith: [],
   mergeFunctions: null,
   allowClockDrift: 500,

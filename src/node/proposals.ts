@@ -15,7 +15,7 @@ interface ProposalBase {
 }
 
 export interface CoreProposal extends ProposalBase {
-  readonly kind: 'noop' | 'members' | 'verify'
+  readonly kind: 'noop' | 'members' | 'verify' | 'data'
   readonly body: Uint8Array
 }
 
@@ -68,6 +68,7 @@ export class Proposals {
         case 'originate':
           return order.mayExecute && proposal.may()
         case 'merge':
+        case 'data':
           return order.mayExecute
         default:
           return true

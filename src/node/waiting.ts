@@ -3,10 +3,10 @@
  * reads that saw what no majority holds yet.
  */
 import type { LogIndex, Term } from '../base/brand.ts'
-import type { AckLevel } from '../model/request.ts'
+import type { AckLevel, ZoneLevel } from '../model/request.ts'
 
 /** What a group can give by itself; a number counts voters. */
-export type HoldLevel = Exclude<AckLevel, 'quorum' | 'stable'>
+export type HoldLevel = Exclude<AckLevel, 'quorum' | ZoneLevel | 'stable'>
 
 /** What became of the entry that an answer waited for. */
 export type Fate = 'safe' | 'takenBack' | 'unknown'

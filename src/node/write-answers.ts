@@ -6,7 +6,8 @@ import { present } from '../base/assert.ts'
 import type { LogIndex, Term } from '../base/brand.ts'
 import { ERRORS, type ErrorData } from '../base/errors.ts'
 import type { EntryHead } from '../core/order/clock/exchange/types.ts'
-import { decodeBatch, decodeOwn } from '../model/entry-codec.ts'
+import type { EntryId, HandedOn } from '../model/entry.ts'
+import { decodeBatch } from '../model/entry-codec.ts'
 import type { ProgramResult } from '../model/program.ts'
 import type { NodeReply } from '../model/request.ts'
 import type { Context } from './context.ts'
@@ -16,13 +17,18 @@ import { isBeyondGroup, toHoldLevel, withinGroup } from './origins/levels.ts'
 import { headOf } from './origins/reports.ts'
 import { keyOf } from './write-ids.ts'
 
+type TakesHandedOn = (job: ProgramJob, handedOn: HandedOn, at: EntryId) => void
+
 export class WriteAnswers {
   readonly #context: Context
+  readonly #handedOn: TakesHandedOn
   /** Numbered writes that are queued or running: a retry joins the first one. */
   readonly #pending = new Map<string, ProgramJob[]>()
 
-  constructor(context: Context) {
+  /** @param handedOn takes a job that was handed on already, as the entry says */
+  constructor(context: Context, handedOn: TakesHandedOn) {
     this.#context = context
+    this.#handedOn = handedOn
   }
 
   // Admission of numbered writes
@@ -58,7 +64,7 @@ export class WriteAnswers {
       const term = this.#context.order.termAt(index)
       const entry = reply.kind === 'entries' ? reply.entries[0] : undefined
       if (entry === undefined && index <= this.#context.order.base.index) {
-        const detail = `The write ran as entry ${index}, and its result is no longer in the log.`
+        const detail = `What became of the write is in entry ${index}, which the log has no longer.`
         this.answer(job, refusal('SESSION_EXPIRED', detail))
         return
       }
@@ -67,13 +73,16 @@ export class WriteAnswers {
         return
       }
       const id = present(job.program.id, () => 'write id')
-      const record = decodeBatch(entry.body).writes.find(
+      const { writes, own } = decodeBatch(entry.body)
+      const found = writes.find(
         (write) => write.id.session === id.session && write.id.number === id.number,
       )
-      const { result } = present(record, () => `write ${id.number} in entry ${index}`)
-      const own = decodeOwn(entry.body)
-      const head = own === null ? null : headOf(own)
-      this.finish(job, result, { index, term, changed: true, head }, false)
+      const record = present(found, () => `write ${id.number} in entry ${index}`)
+      if ('handedOn' in record) this.#handedOn(job, record.handedOn, { index, term })
+      else {
+        const head = own === undefined ? null : headOf(own)
+        this.finish(job, record.result, { index, term, changed: true, head }, false)
+      }
     })
   }
 

@@ -49,11 +49,15 @@ export class Writer implements Proposing {
 
   constructor(context: Context) {
     this.#context = context
-    this.#answers = new WriteAnswers(context)
+    this.#answers = new WriteAnswers(context, (job, handedOn, at) => {
+      this.#changes.startAgain(job, handedOn, at)
+    })
     this.#changes = new SchemaChanges({
       context,
+      log: (term, body, made) => this.propose('data', term, body, made),
       answer: (job, reply) => this.#answers.answer(job, reply),
       refuse: (job, error) => this.#answers.refuse(job, error),
+      handBack: (job) => this.#answers.handBack(job),
     })
   }
 
@@ -92,9 +96,7 @@ export class Writer implements Proposing {
     const isNew =
       job.begun === undefined && job.program !== null && !(job.kind === 'stream' && job.open)
     const unavailable = isNew ? unavailableAck(this.#context, job.ack) : null
-    const known = this.#changes.answerOf(job)
-    if (known !== null) this.#answers.answer(job, known)
-    else if (unavailable === null) this.#queue.push(job)
+    if (unavailable === null) this.#queue.push(job)
     else this.#answers.answer(job, { kind: 'error', error: unavailable })
   }
 

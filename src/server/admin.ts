@@ -29,7 +29,12 @@ const TRANSFER = z.object({ name: name.nullish() })
 const MEET = z.object({ promise: z.string().min(1).max(300).nullable() })
 const NOTHING = z.object({})
 const GROUP = z.object({ group: name })
-const GROUP_JOIN = z.object({ group: name, node: z.string().min(1).max(300) })
+const GROUP_JOIN = z.object({
+  group: name,
+  node: z.string().min(1).max(300),
+  zone: name.optional(),
+})
+const GROUP_ZONE = z.object({ group: name, zone: name.nullable() })
 const GROUP_CUT = z.object({ group: name, cut: z.boolean() })
 const GROUP_KEEPER = z.object({
   group: name,
@@ -81,11 +86,14 @@ export function addAdminRoutes(app: FastifyInstance, service: NodeService, ask: 
 
 /** With several groups. A cluster with one leader refuses all of them. */
 function addGroupCommands(app: FastifyInstance, ask: Ask): void {
-  addCommand(app, ask, '/admin/group-join', GROUP_JOIN, (body) => ({ kind: 'joinGroup', ...body }))
+  addCommand(app, ask, '/admin/group-join', GROUP_JOIN, ({ zone, ...body }) => {
+    return { kind: 'joinGroup', ...body, ...(zone === undefined ? {} : { zone }) }
+  })
   addCommand(app, ask, '/admin/group-remove', GROUP, (body) => ({ kind: 'removeGroup', ...body }))
   addCommand(app, ask, '/admin/group-keeper', GROUP_KEEPER, (body) => {
     return { kind: 'moveKeeper', ...body }
   })
+  addCommand(app, ask, '/admin/group-zone', GROUP_ZONE, (body) => ({ kind: 'setZone', ...body }))
   addCommand(app, ask, '/admin/group-cut', GROUP_CUT, (body) => ({ kind: 'cutGroup', ...body }))
   addCommand(app, ask, '/admin/rule', RULE, (rule) => ({ kind: 'setRule', rule }))
   addCommand(app, ask, '/admin/conflict-close', CONFLICT, (body) => {

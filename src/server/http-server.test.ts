@@ -14,7 +14,7 @@ const ORIGINS: OriginsStatus = {
   keeper: 'east',
   epoch: 2,
   groups: ['east', 'west'].map((name) => ({
-    ...{ name, origin: `${name}-abc123`, standing: 'writes', nodes: [], applied: 3 },
+    ...{ name, origin: `${name}-abc123`, standing: 'writes', zone: null, nodes: [], applied: 3 },
     ...{ linked: true, cut: false, behind: 0 },
   })),
   held: false,
@@ -191,6 +191,12 @@ test('admin commands reach the node; bodies that do not fit are named', async (t
       { group: 'west', node: 'd:1' },
       { kind: 'joinGroup', group: 'west', node: 'd:1' },
     ],
+    [
+      'group-join',
+      { group: 'west', node: 'd:1', zone: 'eu' },
+      { kind: 'joinGroup', group: 'west', node: 'd:1', zone: 'eu' },
+    ],
+    ['group-zone', { group: 'west', zone: null }, { kind: 'setZone', group: 'west', zone: null }],
     ['group-remove', { group: 'west' }, { kind: 'removeGroup', group: 'west' }],
     ['group-cut', { group: 'west', cut: true }, { kind: 'cutGroup', group: 'west', cut: true }],
     [
@@ -213,6 +219,7 @@ test('admin commands reach the node; bodies that do not fit are named', async (t
   }
   const cases = [
     ['/admin/group-cut', { group: 'west' }, /cut/],
+    ['/admin/group-zone', { group: 'west' }, /zone/],
     ['/admin/rule', { table: 't' }, /rule/],
     ['/admin/conflict-close', { time: -5, origin: 'a', number: 0 }, /time/],
     ['/admin/join', { ...join, url: 'ftp://x' }, /url/],

@@ -22,13 +22,13 @@ export interface Contact {
 
 /** Where clients write down what they are told, and where it is judged. */
 export interface Records {
-  begin(session: SessionView, number: number, kind: string, ack: AckLevel): Write
+  begin(session: SessionView, number: number, kind: string, ack: AckLevel, group: string): Write
   acknowledged(session: SessionView, write: Write, answer: string | null): void
   failed(write: Write): void
   unknown(write: Write): void
   /** Whether what was acknowledged at this level is there for ever. */
   lasts(ack: AckLevel): boolean
-  startRead(session: SessionView, level: Read['level']): Read
+  startRead(session: SessionView, level: Read['level'], group: string): Read
   endRead(read: Read, sight: Sight): void
 }
 
@@ -141,7 +141,8 @@ export class Client {
     const schema = profile.ddl && prng.percent(manners.schemaPercent)
     const work = schema ? manners.drawSchemaWork(prng) : manners.drawWork(prng, name)
     this.#number += 1
-    const write = history.begin(this.#view, this.#number, work.kind, manners.drawAck(prng))
+    const ack = manners.drawAck(prng)
+    const write = history.begin(this.#view, this.#number, work.kind, ack, group)
     const since = this.#met.get(group) ?? 0
     const steps = [opsRow(name, this.#number, work.kind), ...work.steps]
     const atomic = !prng.percent(20)
@@ -151,7 +152,7 @@ export class Client {
       id: { session: name, number: this.#number, since },
     }
     const left = prng.intInclusive(0, 8)
-    this.#attempt({ group, program, write, work, left: manners.mayRetry(work) ? left : 0 })
+    this.#attempt({ group, program, write, work, left })
   }
 
   #attempt(attempt: Attempt): void {
@@ -198,7 +199,7 @@ export class Client {
     const { prng, history, manners } = this.#options
     const level = manners.drawRead(prng)
     const program = { atomic: true, steps: [step(OPS_QUERY), step(manners.factsQuery)] }
-    const read = history.startRead(this.#view, level)
+    const read = history.startRead(this.#view, level, group)
     const timeoutMs = prng.intInclusive(200, 3_000)
     const request = { kind: 'read', program, level, token: this.#token, timeoutMs } as const
     this.#ask(group, request, (reply) => {
@@ -220,9 +221,9 @@ export class Client {
   #stream(group: string): void {
     const { name, prng, history, manners } = this.#options
     this.#number += 1
-    const write = history.begin(this.#view, this.#number, 'stream', 'majority')
     const work = manners.drawWork(prng, name)
     const kind = manners.streamKind(work)
+    const write = history.begin(this.#view, this.#number, kind, 'majority', group)
     const rounds: Program[] = [
       { atomic: false, steps: [step('begin'), opsRow(name, this.#number, kind)] },
       { atomic: false, steps: work.steps },

@@ -13,6 +13,7 @@ import { toLogIndex } from '../base/brand.ts'
 import type { Prng } from '../base/prng.ts'
 import type { Entry, EntryId } from '../model/entry.ts'
 import { decodeBatch } from '../model/entry-codec.ts'
+import type { OpenOptions } from '../store/connections.ts'
 import { readLostFile } from '../store/lost-file.ts'
 import { Store } from '../store/store.ts'
 import type { LostTail, StoreReply } from '../store/types.ts'
@@ -26,6 +27,8 @@ import { BASE } from './templates.ts'
 export interface Twin {
   readonly file: string
   readonly shadows: boolean
+  /** What its store is opened with. */
+  readonly options?: OpenOptions
   readonly found: (path: string) => void
 }
 
@@ -126,10 +129,10 @@ export class ContentChecker {
   #twin(id: EntryId): void {
     if (id.index < BASE.index) return
     const entries = this.#order.historyOf(id)
-    const { file, found, shadows } = this.#twinAt
+    const { file, found, shadows, options } = this.#twinAt
     for (const end of ['', '-wal', '-shm']) rmSync(file + end, { force: true })
     found(file)
-    const store = Store.open(file)
+    const store = Store.open(file, options)
     const reader = new ContentReader(file, shadows)
     try {
       if (entries.length > 0) store.run({ kind: 'append', ticket: 1, entries })
@@ -146,11 +149,11 @@ export class ContentChecker {
   }
 }
 
-/** What origins only tell each other is nobody's loss. */
+/** What origins only tell each other, or hand on, is nobody's loss. */
 function isWrite({ kind, body }: Entry): boolean {
   if (kind !== 'data' && kind !== 'schema') return false
-  const { own, transactions } = decodeBatch(body)
-  return own === undefined || transactions > 0
+  const { own, transactions, operations } = decodeBatch(body)
+  return transactions > 0 || (own === undefined && operations.length > 0)
 }
 
 function appliedOf(node: SimNode): EntryId {

@@ -11,6 +11,7 @@ import type { Members } from '../model/members.ts'
 import type { SessionToken } from '../model/request.ts'
 import type { NodeDriverOptions } from '../node/driver.ts'
 import type { VerifyReport } from '../node/verifier.ts'
+import type { OpenOptions } from '../store/connections.ts'
 import type { FileIdentity, StoreCommand, StoreReply } from '../store/types.ts'
 import { checkSurvivors, OrderChecker } from './checkers.ts'
 import { ContentChecker } from './content-checker.ts'
@@ -49,6 +50,8 @@ export interface GroupOptions {
   readonly note: (who: string, what: string) => void
   /** Whether what lies behind virtual tables is equal on all replicas. */
   readonly shadows: boolean
+  /** What the store of the twin is opened with. */
+  readonly twinOptions?: OpenOptions
 }
 
 const NEWCOMERS_MAX = 2
@@ -69,11 +72,12 @@ export class SimGroup {
 
   constructor(options: GroupOptions) {
     this.#options = options
-    const { cluster, directory, prefix, contentPrng, foundTwin } = options
+    const { cluster, directory, prefix, contentPrng, foundTwin, twinOptions } = options
     this.order = new OrderChecker(this.#ledgers, BASE)
     this.content = new ContentChecker(this.order, contentPrng, {
       file: join(directory, `${prefix}twin.db`),
       shadows: options.shadows,
+      ...(twinOptions === undefined ? {} : { options: twinOptions }),
       found: (path) => foundTwin(path, { cluster, node: 'twin:00000000' }),
     })
     this.#found()

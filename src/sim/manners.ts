@@ -14,8 +14,6 @@ export interface Manners {
   /** How many writes change the schema, where any do. */
   readonly schemaPercent: number
   readonly drawSchemaWork: (prng: Prng) => Work
-  /** Whether a write that is in doubt may be sent again under its number. */
-  readonly mayRetry: (work: Work) => boolean
   /** What an interactive transaction that does this work is called in `ops`. */
   readonly streamKind: (work: Work) => string
   readonly factsQuery: string
@@ -39,7 +37,6 @@ export function leaderManners({ levels }: Profile): Manners {
     drawWork,
     schemaPercent: 6,
     drawSchemaWork,
-    mayRetry: () => true,
     streamKind: ({ kind }) => (kind === 'count' ? 'count' : 'stream'),
     factsQuery: FACTS_QUERY,
     factsOf,

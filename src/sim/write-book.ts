@@ -9,6 +9,8 @@ export interface Write {
   readonly number: number
   readonly kind: string
   readonly ack: AckLevel
+  /** The one that was asked. */
+  readonly group: string
   status: Status
   /** An attempt may have run although it was not answered. */
   doubtful: boolean
@@ -30,13 +32,28 @@ export function nameOf(write: { readonly session: string; readonly number: numbe
 
 export class WriteBook {
   readonly writes: Write[] = []
-  readonly counts = { ok: 0, failed: 0, unknown: 0, reads: 0, strong: 0, quorum: 0, aborted: 0 }
+  readonly counts = {
+    ok: 0,
+    failed: 0,
+    unknown: 0,
+    reads: 0,
+    strong: 0,
+    quorum: 0,
+    aborted: 0,
+    unshipped: 0,
+  }
   protected readonly byName = new Map<string, Write>()
   readonly #answers = new Map<string, string>()
 
-  begin(session: SessionView, number: number, kind: string, ack: AckLevel): Write {
-    const name = session.name
-    const write: Write = { session: name, number, kind, ack, status: 'pending', doubtful: false }
+  begin(
+    { name: session }: SessionView,
+    number: number,
+    kind: string,
+    ack: AckLevel,
+    group: string,
+  ): Write {
+    const given = { session, number, kind, ack, group }
+    const write: Write = { ...given, status: 'pending', doubtful: false }
     this.writes.push(write)
     this.byName.set(nameOf(write), write)
     return write

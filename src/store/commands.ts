@@ -12,6 +12,7 @@ import type { Applier } from './apply.ts'
 import type { Connections } from './connections.ts'
 import type { Log } from './log.ts'
 import type { Origins } from './origins/origins.ts'
+import { inherit } from './origins/serving.ts'
 import { checkAdoptable } from './schema-guard.ts'
 import { takeBackAbove } from './truncate.ts'
 import type { StoreCommand } from './types.ts'
@@ -159,6 +160,7 @@ function foundGroup(opened: Opened, { identity, base, members }: Found, self: Or
   takeBackAbove(connections, log, applier, origins, surelyCommitted(log))
   origins.transaction(() => {
     origins.restart(self, base.index)
+    inherit(origins, log)
     log.restart(identity, base, members)
   })
   log.load()
@@ -174,17 +176,15 @@ function contentOf({ applier }: Connections): readonly string[] {
 /**
  * After a snapshot has taken the file's place: this node's identity, and a log that begins after
  * what is surely committed of it. A leader's database may be ahead of that; the entries that can
- * take it back stay.
+ * take it back stay. With several origins all stay: should this node lead one day, other groups may
+ * ask it for them.
  */
 export function adoptSnapshot({ log, origins }: Opened, node: string): void {
   const { identity } = log
   const committed = surelyCommitted(log)
   if (identity === null) throw new QuorateError('LOG_CORRUPT', 'The snapshot holds no replica.')
   origins.transaction(() => {
-    if (committed > log.base.index) {
-      origins.cutThrough(committed)
-      log.deleteThrough(committed)
-    }
+    if (origins.state === null && committed > log.base.index) log.deleteThrough(committed)
     log.setIdentity({ cluster: identity.cluster, node })
   })
   log.load()

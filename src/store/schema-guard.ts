@@ -19,7 +19,7 @@ const VIRTUAL: ReadonlySet<string> = new Set([
 const INTERNAL = /^_quorate_(log|state)$/
 /** Ours with several origins, and their indexes. */
 const OF_ORIGINS =
-  /^(_quorate_(entries|kept|transactions|deleted|forgotten|rules|keys|origin)(_.*)?|quorate_conflicts)$/
+  /^(_quorate_(entries|kept|inherited|transactions|deleted|forgotten|rules|keys|origin)(_.*)?|quorate_conflicts)$/
 
 export function isReserved(name: string): boolean {
   return RESERVED.test(name)

@@ -5,7 +5,7 @@ import { DatabaseSync } from 'node:sqlite'
 import test, { type TestContext } from 'node:test'
 import { toLogIndex, toNodeId, toTerm } from '../base/brand.ts'
 import { QuorateError } from '../base/errors.ts'
-import { decodeBatch, encodeMembers } from '../model/entry-codec.ts'
+import { decodeBatch, encodeBatch, encodeMembers } from '../model/entry-codec.ts'
 import { listLostFiles, readLostFile } from './lost-file.ts'
 import { Store } from './store.ts'
 import { folderOf, program, Replica, TERM } from './store-fixture.ts'
@@ -207,6 +207,37 @@ test('proposals are logged, count as applied on a leader that has applied everyt
   d.send(proposal('noop', toTerm(2)))
   assert.deepEqual([d.log.last.index, d.log.applied], [3, 1])
   assert.throws(() => d.executePrograms([program('select 1')]), /execution at 3 with 1 applied/)
+})
+
+test('what says that a write was handed on changes nothing, and nobody misses it', (t) => {
+  const [a, b] = pair(t)
+  const write = {
+    id: { session: 's', number: 1, since: 1 },
+    handedOn: { keeper: 'x-1', since: 7 },
+  }
+  const body = encodeBatch({ transactions: 0, writes: [write], operations: [] })
+  const command = {
+    kind: 'propose',
+    ticket: TICKET,
+    term: TERM,
+    at: 5,
+    entry: 'data',
+    body,
+  } as const
+  insert(a, 'x')
+  a.send(command)
+  assert.deepEqual([a.log.last.index, a.log.applied], [3, 3])
+  insert(a, 'y')
+  b.follow(a)
+  assert.deepEqual(b.query('select name from item'), [['x'], ['y']])
+  assert.deepEqual(decodeBatch(b.entries()[1]?.body ?? new Uint8Array()).writes, [write])
+  for (const { lost } of [b.truncate(2), a.truncate(3), a.truncate(2)]) {
+    assert.ok(lost === null || (lost.transactions === 1 && lost.first.index === 4))
+  }
+  assert.deepEqual(a.truncate(2).lost, null)
+  assert.deepEqual(a.query('select name from item'), [['x']])
+  a.send(command)
+  assert.deepEqual(a.truncate(2), { kind: 'truncated', lost: null, applied: 2 })
 })
 
 test('reading entries stops at the bytes asked for, but gives one', (t) => {

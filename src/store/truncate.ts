@@ -5,7 +5,7 @@
 import { present } from '../base/assert.ts'
 import { type LogIndex, next } from '../base/brand.ts'
 import type { Entry } from '../model/entry.ts'
-import { decodeOwn, decodeTransactions } from '../model/entry-codec.ts'
+import { decodeBatch, decodeOwn, decodeTransactions } from '../model/entry-codec.ts'
 import type { Applier } from './apply.ts'
 import type { Connections } from './connections.ts'
 import type { Log } from './log.ts'
@@ -97,8 +97,9 @@ function keep(path: string, log: Log, tail: readonly Entry[], at: number): LostT
   return { file: writeLostFile(path, identity, { ...range, at }, entries), ...range }
 }
 
-/** What others wrote is not lost, and what origins only tell each other is no transaction. */
+/** What others wrote is not lost; what origins only tell each other, or hand on, is no transaction. */
 function hasTransactions({ kind, body }: Entry): boolean {
   if (kind !== 'data' && kind !== 'schema') return false
-  return decodeTransactions(body) > 0 || decodeOwn(body) === null
+  const { transactions, own, operations } = decodeBatch(body)
+  return transactions > 0 || (own === undefined && operations.length > 0)
 }

@@ -90,13 +90,13 @@ export type StoreCommand =
     }
   /** Rolls an open transaction of the stream back. No effect if there is none. */
   | { readonly kind: 'streamEnd'; readonly stream: string }
-  /** Leader: log an entry without SQL effect (noop, members, verify). */
+  /** Leader: log an entry without SQL effect (noop, members, verify; data without operations). */
   | {
       readonly kind: 'propose'
       readonly ticket: Ticket
       readonly term: Term
       readonly at: number
-      readonly entry: 'noop' | 'members' | 'verify'
+      readonly entry: 'noop' | 'members' | 'verify' | 'data'
       readonly body: Uint8Array
     }
   /**

@@ -41,6 +41,38 @@ test('both sides of a cut count, and after it both have counted', {
   ok(listed.stdout.includes('seat'), listed.stdout)
 })
 
+test('peers in a zone go on by themselves when another zone is gone', {
+  timeout: 120_000,
+}, async () => {
+  await using peers = await Groups.start({ a: 1, b: 1, c: 1 }, 'peer', ['--zone', 'eu'])
+  const [a, b] = [peers.client('a'), peers.client('b')]
+  const url = peers.nodes[0]?.url ?? ''
+  const set = await quorate('groups', 'zone', 'c', 'us', '--url', url)
+  equal(set.stdout, 'c is in zone us now.\n', set.stderr)
+  await a.execute(COUNTER)
+  await a.execute("insert into page values ('home', 0)", [], { ack: 'each-quorum' })
+  const [c] = peers.nodesOf('c')
+  await c?.kill()
+  for (let i = 1; i <= 5; i += 1) {
+    await a.execute('update page set hits = hits + 1', [], { ack: 'local-quorum' })
+    const read = { read: 'local-quorum' } as const
+    deepEqual(await b.query('select hits from page', [], read), [{ hits: i }])
+  }
+  // For a while it is only waited for.
+  await until('it is known to be gone', 20_000, async () => {
+    const options = { ack: 'each-quorum', timeoutMs: 500 } as const
+    const write = a.execute('update page set hits = hits + 1', [], options)
+    const error: QuorateError = await write.then(
+      () => Promise.reject(new Error('a write at each-quorum without a zone')),
+      (reason) => reason,
+    )
+    return error.code === 'ACK_UNAVAILABLE' && error.detail.endsWith(': c.')
+  })
+  c?.start()
+  await peers.level()
+  await a.execute('update page set hits = 0', [], { ack: 'each-quorum' })
+})
+
 test('a group survives its leader, and the others do not notice', {
   timeout: 120_000,
 }, async () => {

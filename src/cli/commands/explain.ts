@@ -127,16 +127,17 @@ export function explainConfig(options: ServeOptions): Explanation {
 /** A cluster of several groups when it has just been founded: by one, or by so many peers. */
 function explainFounding(
   strategy: Exclude<Strategy, 'leader'>,
-  { name, group, join }: ServeOptions,
+  { name, group, zone, join }: ServeOptions,
   count: number,
 ): Explanation {
   const own = group ?? name
   const peers = join.length === count ? join : [own, ...join].slice(0, count)
   const groups = strategy === 'peer' ? peers : [own]
   const voters = [name]
-  const shape = { strategy, groups, group: own, voters, learners: [], majority: 1, keeper: own }
+  const zones = zone === null ? {} : { [own]: zone }
+  const shape = { strategy, groups, zones, group: own, voters, learners: [], majority: 1 }
   const alone = { survives: 0, survivesNow: 0 }
-  return explainShape({ ...shape, ...alone }, [])
+  return explainShape({ ...shape, ...alone, keeper: own }, [])
 }
 
 /** File and name say nothing about promises: a file that is shared by all nodes leaves them out. */

@@ -18,6 +18,9 @@ const HELP = `
 A group comes in by itself: start its first node with \`quorate serve … --join URL --group NAME\`.
 Remove one that is gone for good; until then it holds back what is final.
 
+zone tells where a group is, for the levels local-quorum and each-quorum; with --none it is in no
+zone. Groups without a zone are one together. Every group must hear of one such change before the next.
+
 cut and heal are for trying out what happens: the group that is asked neither gives anything to the
 other one nor takes anything from it. What others hand on still comes.
 
@@ -31,10 +34,11 @@ Examples:
   quorate groups cut west --url http://10.0.0.1:7001
   quorate groups heal west --url http://10.0.0.1:7001
   quorate groups remove west
+  quorate groups zone west eu
   quorate groups keeper west --force --url http://10.0.0.2:7001`
 
 /** Agreeing with all groups takes as long as the slowest answers. */
-const REMOVE_TIMEOUT_MS = 120_000
+const AGREE_TIMEOUT_MS = 120_000
 const ANSWER_MS = 1_500
 
 export function registerGroups(root: Command): void {
@@ -57,9 +61,20 @@ export function registerGroups(root: Command): void {
     .action(async (group: string, _flags: unknown, command: Command) => {
       const flags = command.optsWithGlobals<CommonFlags>()
       const path = '/admin/group-remove'
-      const answer = await postJson(targetOf(flags), path, { group }, REMOVE_TIMEOUT_MS)
+      const answer = await postJson(targetOf(flags), path, { group }, AGREE_TIMEOUT_MS)
       if (flags.json) printJson(answer)
       else print(`${printable(group)} is no longer a group of this cluster.`)
+    })
+  groups
+    .command('zone <name> [zone]')
+    .description('Tells in which zone a group is, for levels that count by zone.')
+    .option('--none', 'it is in none')
+    .action(async (group: string, zone: string | undefined, _flags: unknown, command: Command) => {
+      await setZone(
+        group,
+        zone,
+        command.optsWithGlobals<CommonFlags & { readonly none?: boolean }>(),
+      )
     })
   groups
     .command('keeper <name>')
@@ -73,6 +88,21 @@ export function registerGroups(root: Command): void {
   link(groups, 'heal', 'Exchanges writes with a group again.', 'Writes are exchanged again with')
 }
 
+async function setZone(
+  group: string,
+  zone: string | undefined,
+  flags: CommonFlags & { readonly none?: boolean },
+): Promise<void> {
+  if ((zone === undefined) !== (flags.none === true)) {
+    throw usageError('Give either the name of a zone or --none.')
+  }
+  const body = { group, zone: zone ?? null }
+  const answer = await postJson(targetOf(flags), '/admin/group-zone', body, AGREE_TIMEOUT_MS)
+  if (flags.json) printJson(answer)
+  else if (zone === undefined) print(`${printable(group)} is in no zone now.`)
+  else print(`${printable(group)} is in zone ${printable(zone)} now.`)
+}
+
 interface KeeperFlags {
   readonly force?: boolean
   readonly alone?: boolean
@@ -82,7 +112,7 @@ async function moveKeeper(group: string, flags: CommonFlags & KeeperFlags): Prom
   const { force = false, alone = false } = flags
   if (alone && !force) throw usageError('--alone goes with --force only.')
   const body = { group, force, alone }
-  const answer = await postJson(targetOf(flags), '/admin/group-keeper', body, REMOVE_TIMEOUT_MS)
+  const answer = await postJson(targetOf(flags), '/admin/group-keeper', body, AGREE_TIMEOUT_MS)
   if (flags.json) printJson(answer)
   else print(`${printable(group)} orders changes of schema, rules and groups now.`)
 }
@@ -120,8 +150,10 @@ async function originsOf(target: Target): Promise<OriginsStatus> {
 
 /** The groups as the answering node sees them. */
 export function groupLines(origins: OriginsStatus, paint: Paint): string[] {
+  const hasZones = origins.groups.some(({ zone }) => zone !== null)
   const columns = [
     { title: 'group' },
+    ...(hasZones ? [{ title: 'zone' }] : []),
     { title: 'nodes' },
     { title: 'state' },
     { title: 'link' },
@@ -129,11 +161,11 @@ export function groupLines(origins: OriginsStatus, paint: Paint): string[] {
     { title: 'applied', align: 'right' },
     { title: 'origin' },
   ] as const
-  const lines = tableLines(
-    columns,
-    origins.groups.map((group) => rowOf(group, origins)),
-    paint,
-  )
+  const rows = origins.groups.map((group) => {
+    const [name = '', ...others] = rowOf(group, origins)
+    return hasZones ? [name, group.zone ?? '·', ...others] : [name, ...others]
+  })
+  const lines = tableLines(columns, rows, paint)
   lines.push('', `${origins.keeper} orders changes of schema, rules and groups.`)
   if (origins.stableLagMs !== null) lines.push(finality(origins.stableLagMs))
   if (origins.held) {

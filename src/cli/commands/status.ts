@@ -44,7 +44,7 @@ export function statusLines(sample: ClusterSample, paint: Paint): string[] {
   const lines = [
     `${cluster} · ${headOf(from, paint)} · release ${from.release}`,
     '',
-    ...clusterLines(sample.nodes, paint),
+    ...clusterLines(sample.nodes, paint, zonesOf(from)),
   ]
   const alarms = alarmsOf(sample)
   if (alarms.length > 0) lines.push('', ...alarms.map((alarm) => paint('yellow', `! ${alarm}`)))
@@ -53,6 +53,12 @@ export function statusLines(sample: ClusterSample, paint: Paint): string[] {
     lines.push('', `${counted(lost, 'file')} of work that was taken back: quorate lost`)
   }
   return lines
+}
+
+function zonesOf({ origins }: NodeStatus): ReadonlyMap<string, string> {
+  // A removed group may have had the name of one that is there.
+  const groups = (origins?.groups ?? []).filter(({ standing }) => standing !== 'removed')
+  return new Map(groups.flatMap(({ name, zone }) => (zone === null ? [] : [[name, zone]])))
 }
 
 /** Who leads, or what the groups are like. */

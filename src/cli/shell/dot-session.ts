@@ -73,7 +73,9 @@ export const SESSION_COMMANDS: readonly DotCommand[] = [
   {
     name: 'level',
     args: '[read LEVEL | ack LEVEL]',
-    help: 'set what reads may miss (local, session, quorum, strong, N) and writes wait for (local, majority, quorum, all, stable, N)',
+    help:
+      'set what reads may miss (local, session, quorum, local-quorum, each-quorum, strong, N) and ' +
+      'writes wait for (local, majority, quorum, local-quorum, each-quorum, all, stable, N)',
     takes: [0, 2],
     run: level,
   },

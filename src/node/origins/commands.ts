@@ -7,6 +7,7 @@ import type { Origins } from './origins.ts'
 
 type Kind =
   | 'joinGroup'
+  | 'setZone'
   | 'removeGroup'
   | 'moveKeeper'
   | 'setRule'
@@ -15,10 +16,11 @@ type Kind =
   | 'consult'
   | 'atRest'
   | 'sees'
+  | 'position'
 export type GroupCommand = Extract<AdminCommand, { readonly kind: Kind }>
 type OfKeeper = Extract<
   GroupCommand,
-  { readonly kind: 'joinGroup' | 'removeGroup' | 'moveKeeper' | 'setRule' }
+  { readonly kind: 'joinGroup' | 'setZone' | 'removeGroup' | 'moveKeeper' | 'setRule' }
 >
 type Done = (reply: NodeReply) => void
 
@@ -32,6 +34,7 @@ export function runGroupCommand(
 ): void {
   switch (command.kind) {
     case 'joinGroup':
+    case 'setZone':
     case 'removeGroup':
     case 'setRule':
       keep(context, origins, command, deadline, done)
@@ -60,7 +63,10 @@ export function runGroupCommand(
       const { cluster } = origins.state
       if (linked === undefined) done(notYet(context))
       else done({ kind: 'admin', value: { cluster, linked } })
+      return
     }
+    case 'position':
+      done({ kind: 'admin', value: { index: context.order.commit } })
   }
 }
 
@@ -86,7 +92,8 @@ function keep(
     return
   }
   const answer = (told: { readonly value: unknown } | ErrorData): void => done(toReply(told))
-  if (command.kind === 'joinGroup') keeper.joinGroup(command.group, command.node, answer)
+  if (command.kind === 'joinGroup') keeper.joinGroup(command, answer)
+  else if (command.kind === 'setZone') keeper.setZone(command, deadline, answer)
   else if (command.kind === 'removeGroup') keeper.removeGroup(command.group, deadline, answer)
   else if (command.kind === 'moveKeeper') keeper.moveKeeper(command.group, deadline, answer)
   else keeper.setRule(command.rule, answer)
@@ -116,7 +123,7 @@ function takeOver(
 }
 
 function originCalled({ state }: Origins, group: string): string | null {
-  const found = state.cluster.origins.find(({ name, standing }) => {
+  const found = state.cluster.origins.findLast(({ name, standing }) => {
     return name === group && standing.kind !== 'removed'
   })
   return found?.origin ?? null

@@ -163,8 +163,18 @@ export class Exchanging {
     this.#originate(
       () => operations,
       answer,
-      () => true,
+      () => this.exchange.mayWrite,
       made,
+    )
+  }
+
+  /** The same for what nobody else will ever take, also while this group may not write. */
+  originateForUs(operations: readonly OriginOperation[]): void {
+    this.#originate(
+      () => operations,
+      'none',
+      () => true,
+      () => {},
     )
   }
 
@@ -177,7 +187,7 @@ export class Exchanging {
     answer: Answer,
     made: (made: Made) => void,
   ): void {
-    this.#originate(operations, answer, () => this.atRest, made)
+    this.#originate(operations, answer, () => this.exchange.mayWrite && this.atRest, made)
   }
 
   #originate(
@@ -191,7 +201,7 @@ export class Exchanging {
       term: context.order.term,
       answer,
       operations,
-      may: () => this.exchange.mayWrite && may(),
+      may,
       made: (index, error) => {
         if (index === null || this.#over) made(error)
         else made({ index, head: presentHead(this.reports.own(index), index) })
@@ -307,7 +317,10 @@ export class Exchanging {
     })
   }
 
-  /** Its log forgot what we lack. There is no taking over another group's file while ours has a log. */
+  /**
+   * Its log forgot what we lack, so we have said that we hold it: this file is an older one. It may have
+   * forgotten entries of our own as well, so this group must not go on as the same origin.
+   */
   #fallenBehind(origin: string): void {
     if (this.#tooFarBehind === null) {
       const facts = { group: this.#needs.nameOf(origin), origin }

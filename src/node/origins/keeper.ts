@@ -12,13 +12,14 @@ import {
   type OriginOperation,
   type RuleChange,
 } from '../../model/origin-entry.ts'
-import type { GroupAdmission } from '../../model/request.ts'
+import type { AdminCommand, GroupAdmission } from '../../model/request.ts'
 import type { OriginsState } from '../../store/types.ts'
 import { GROUP_NAME } from '../options.ts'
 import type { Barrier } from './barrier.ts'
 import type { Exchanging } from './exchanging.ts'
 import { withFrozen } from './freezing.ts'
 import type { OwnEntry } from './reports.ts'
+import { Zoning } from './zoning.ts'
 
 export type Answer<T> = (answer: { readonly value: T } | ErrorData) => void
 
@@ -26,6 +27,8 @@ export type Answer<T> = (answer: { readonly value: T } | ErrorData) => void
 interface RuleSet extends RuleChange {
   readonly seen: readonly (readonly [origin: string, sequence: number])[]
 }
+
+type Command<Kind> = Extract<AdminCommand, { readonly kind: Kind }>
 
 interface KeeperNeeds {
   readonly exchanging: Exchanging
@@ -73,17 +76,27 @@ export class Keeper {
   #busy = false
   #removals: Removal[] = []
   #moves: Move[] = []
+  readonly #zoning: Zoning
   #inquiry: Inquiry | null = null
   #ended = false
 
   constructor(needs: KeeperNeeds) {
     this.#needs = needs
+    this.#zoning = new Zoning({
+      exchange: needs.exchanging.exchange,
+      cluster: () => this.#cluster,
+      find: (group) => this.#find(group),
+      whyBusy: () => this.#whyBusy,
+      change: (cluster, done) => this.#changeZone(cluster, done),
+      unknown: unknownGroup,
+    })
   }
 
   /** Lets a group in, or tells about it if it is in. */
-  joinGroup(group: string, node: string, done: Answer<GroupAdmission>): void {
-    if (!GROUP_NAME.test(group)) {
-      done({ code: 'BAD_REQUEST', detail: `${group} is not a name that a group can have.` })
+  joinGroup({ group, node, zone }: Command<'joinGroup'>, done: Answer<GroupAdmission>): void {
+    const refusal = whyNotCalled('group', group) ?? whyNotCalled('zone', zone ?? null)
+    if (refusal !== null) {
+      done(refusal)
       return
     }
     this.#task(done, () => {
@@ -110,7 +123,10 @@ export class Keeper {
       const origin = `${group}-${this.#suffix()}`
       const standing = { kind: 'writes', since: epoch + 1 } as const
       const slot = origins.reduce((most, each) => Math.max(most, each.slot), -1) + 1
-      const added: ClusterOrigin = { origin, name: group, founder: node, slot, standing }
+      const added: ClusterOrigin = {
+        ...{ origin, name: group, founder: node, slot, standing },
+        ...(zone === undefined ? {} : { zone }),
+      }
       this.#change(
         { ...this.#cluster, epoch: epoch + 1, origins: [...origins, added] },
         (error) => {
@@ -131,7 +147,7 @@ export class Keeper {
       const known = this.#find(group)
       const refuse = (error: ErrorData): void => this.#finish(() => done(error))
       if (known === null) {
-        refuse({ code: 'GROUP_UNKNOWN', detail: `No group is called ${group}.` })
+        refuse(unknownGroup(group))
       } else if (known.origin === this.#cluster.keeper) {
         const detail =
           `Group ${group} keeps the cluster's members, schema and rules. ` +
@@ -151,6 +167,13 @@ export class Keeper {
         })
       }
     })
+  }
+
+  /** A group is in another zone from now on, once every group knows of the change before. */
+  setZone({ group, zone }: Command<'setZone'>, deadline: number, done: Answer<Cluster>): void {
+    const refusal = whyNotCalled('zone', zone)
+    if (refusal === null) this.#zoning.add({ group, zone, deadline, done })
+    else done(refusal)
   }
 
   /** Answers when an origin that is frozen already is removed. */
@@ -185,6 +208,7 @@ export class Keeper {
   tick(now: number): void {
     this.#answerRemovals(now)
     this.#move(now)
+    this.#zoning.tick(now)
     const { epoch, origins } = this.#cluster
     if (!origins.some(({ standing }) => standing.kind === 'frozen')) return
     if (this.#inquiry?.epoch !== epoch) {
@@ -202,6 +226,7 @@ export class Keeper {
     }
     for (const { failed } of this.#tasks.splice(0)) failed(gone)
     for (const { done } of this.#moves.splice(0)) done(gone)
+    this.#zoning.end(gone)
     for (const { done } of this.#removals.splice(0)) done({ ...gone, code: 'UNKNOWN_OUTCOME' })
   }
 
@@ -210,7 +235,8 @@ export class Keeper {
   }
 
   #find(group: string): ClusterOrigin | null {
-    const found = this.#cluster.origins.find(({ name, standing }) => {
+    // The last of that name: one that had it before may be frozen again (withFrozen).
+    const found = this.#cluster.origins.findLast(({ name, standing }) => {
       return name === group && standing.kind !== 'removed'
     })
     return found ?? null
@@ -295,7 +321,7 @@ export class Keeper {
   }
 
   #whyNotMove(group: string, known: ClusterOrigin | null): ErrorData | null {
-    if (known === null) return { code: 'GROUP_UNKNOWN', detail: `No group is called ${group}.` }
+    if (known === null) return unknownGroup(group)
     if (this.#needs.exchanging.isLinked(known.origin)) return null
     const detail =
       known.origin === this.#cluster.keeper
@@ -313,6 +339,23 @@ export class Keeper {
         done(error ?? { value: cluster })
       })
     })
+  }
+
+  // Zones
+
+  #changeZone(cluster: Cluster, done: Answer<Cluster>): void {
+    this.#task(done, () => {
+      this.#change(cluster, (error) => {
+        if (error === null) this.#needs.emit('group.zoned', { epoch: cluster.epoch })
+        done(error ?? { value: cluster })
+      })
+    })
+  }
+
+  get #whyBusy(): string | null {
+    if (this.#needs.barrier() === null) return this.#whyPending
+    const isBusy = this.#busy || this.#tasks.length > 0
+    return isBusy ? 'Another change of the groups did not end in time.' : null
   }
 
   get #isAnyFrozen(): boolean {
@@ -413,6 +456,16 @@ export class Keeper {
     }
     return `Group ${group} is frozen, and will be removed when ${missing.join(', ')} can be asked.`
   }
+}
+
+function unknownGroup(group: string): ErrorData {
+  return { code: 'GROUP_UNKNOWN', detail: `No group is called ${group}.` }
+}
+
+/** Null: it is a name that a group or a zone can have, or there is none. */
+function whyNotCalled(what: 'group' | 'zone', name: string | null): ErrorData | null {
+  if (name === null || GROUP_NAME.test(name)) return null
+  return { code: 'BAD_REQUEST', detail: `${name} is not a name that a ${what} can have.` }
 }
 
 const OUTVOTED: ErrorData = {

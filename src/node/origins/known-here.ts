@@ -9,7 +9,13 @@ import { toFrontier } from './held.ts'
 
 type Done = (reply: NodeReply) => void
 
-const KINDS: ReadonlySet<string> = new Set(['joinGroup', 'removeGroup', 'moveKeeper', 'setRule'])
+const KINDS: ReadonlySet<string> = new Set([
+  'joinGroup',
+  'setZone',
+  'removeGroup',
+  'moveKeeper',
+  'setRule',
+])
 
 /**
  * Why a group can't join here; null: it can, or that is not asked for. A group that was removed may

@@ -4,8 +4,9 @@ import type { LogIndex } from '../../base/brand.ts'
 import type { ErrorData } from '../../base/errors.ts'
 import { LIMITS } from '../../base/limits.ts'
 import type { EntryHead } from '../../core/order/clock/exchange/types.ts'
+import { areMet, type Quorum, type Reach } from '../../core/order/clock/quorums.ts'
 import type { ClockTime } from '../../core/order/clock/stamp.ts'
-import type { AckLevel, ReadLevel } from '../../model/request.ts'
+import type { AckLevel, ReadLevel, ZoneLevel } from '../../model/request.ts'
 import type { Context } from '../context.ts'
 import type { HoldLevel } from '../waiting.ts'
 import type { Confirm, Exchanging } from './exchanging.ts'
@@ -13,8 +14,15 @@ import type { Origins } from './origins.ts'
 import type { WaitEnd } from './waits.ts'
 
 /** Whether a level is more than the writer's own group can give. */
-export function isBeyondGroup(ack: AckLevel): boolean {
-  return ack === 'quorum' || ack === 'stable' || ack === 'all' || typeof ack === 'number'
+export function isBeyondGroup(ack: AckLevel): ack is Reach | 'stable' {
+  return ack !== 'local' && ack !== 'majority'
+}
+
+/** Whether a level is of clusters with several groups only, beside numbers of them. */
+function isOfGroups(level: AckLevel | ReadLevel): level is 'quorum' | ZoneLevel | 'stable' {
+  return (
+    level === 'quorum' || level === 'local-quorum' || level === 'each-quorum' || level === 'stable'
+  )
 }
 
 /** What a level asks of the writer's own group. */
@@ -24,13 +32,13 @@ export function withinGroup(ack: AckLevel): HoldLevel {
 
 /** A level that a group can give by itself. */
 export function toHoldLevel(ack: AckLevel): HoldLevel {
-  assert(ack !== 'quorum' && ack !== 'stable', () => `level ${ack} with one leader`)
+  assert(!isOfGroups(ack), () => `level ${ack} with one leader`)
   return ack
 }
 
 /** Why a write can't be acknowledged at a level in this cluster at all; null: it can. */
 export function unsupportedAck({ origins }: Context, ack: AckLevel): ErrorData | null {
-  if (origins === null && (ack === 'quorum' || ack === 'stable')) return needsGroups(ack)
+  if (origins === null && isOfGroups(ack)) return needsGroups(ack)
   if (origins === null) return needsVoters(ack)
   return typeof ack === 'number' ? needsMoreGroups(origins, ack) : null
 }
@@ -46,7 +54,7 @@ export function unsupportedRead(
   isWhole: boolean,
 ): ErrorData | null {
   if (origins === null) {
-    return level === 'quorum' || typeof level === 'number' ? needsGroups(level) : null
+    return isOfGroups(level) || typeof level === 'number' ? needsGroups(level) : null
   }
   if (level === 'strong' && !isWhole) {
     const detail =
@@ -138,38 +146,35 @@ export class Levels {
     this.#needs = needs
   }
 
-  /** More than half of the groups. */
-  get quorum(): number {
-    return Math.floor(this.#active.length / 2) + 1
-  }
-
-  /** How many groups there are to hold something. */
-  get groups(): number {
-    return this.#active.length
-  }
-
   /** Why no write can be acknowledged at a level of several groups now; null: as far as is known, it can. */
-  unavailable(ack: AckLevel): ErrorData | null {
-    const { exchanging, now, nameOf } = this.#needs
+  unavailable(ack: Reach | 'stable'): ErrorData | null {
+    const lost = this.#lost
+    const isThere = (origin: string): boolean => !lost.includes(origin)
+    const missing = ack === 'stable' ? lost : this.#missing(ack, isThere)
+    if (missing.length === 0) return null
+    const names = missing.map(this.#needs.nameOf).join(', ')
+    const detail = `Groups that ack level ${ack} needs are out of reach: ${names}.`
+    return { code: 'ACK_UNAVAILABLE', detail }
+  }
+
+  /** Who was in reach and has not been for a while, as far as is known. */
+  get #lost(): readonly string[] {
+    const { exchanging, now } = this.#needs
     const { inReach } = exchanging.exchange
     const isOut = (since: number | undefined, ms: number): boolean => {
       return since !== undefined && now() - since >= ms
     }
-    const lost = this.#promising.filter((origin) => {
+    return this.#promising.filter((origin) => {
       if (inReach.has(origin)) return false
       if (isOut(this.#met.get(origin), LOST_MS)) return true
       // Whoever reaches nobody reaches nobody through others either.
       return inReach.size === 1 && isOut(this.#known.get(origin), NEVER_MET_MS)
     })
-    const active = this.#active.filter((origin) => !lost.includes(origin))
-    const isGiven = ack === 'stable' ? lost.length === 0 : active.length >= this.#copies(ack)
-    if (isGiven) return null
-    const detail = `Groups that ack level ${ack} needs are out of reach: ${lost.map(nameOf).join(', ')}.`
-    return { code: 'ACK_UNAVAILABLE', detail }
   }
 
-  #copies(ack: AckLevel): number {
-    return ack === 'all' ? this.groups : ack === 'quorum' ? this.quorum : Number(ack)
+  /** What a level asks of the groups there are now. */
+  #quorums(reach: Reach): readonly Quorum[] {
+    return this.#needs.exchanging.exchange.quorums(reach)
   }
 
   /**
@@ -183,6 +188,7 @@ export class Levels {
     deadline: number,
     done: (missing: string | null) => void,
   ): void {
+    assert(isBeyondGroup(ack), () => `ack ${ack} is the group's own affair`)
     const { exchanging } = this.#needs
     if (ack === 'stable') {
       const { time } = head
@@ -191,10 +197,9 @@ export class Levels {
       })
       return
     }
-    const copies = this.#copies(ack)
     const { sequence } = head
-    exchanging.wait({ kind: 'copies', sequence, copies }, deadline, (end) => {
-      done(end === 'reached' ? null : this.#why(end, this.#lacking(head)))
+    exchanging.wait({ kind: 'copies', sequence, copies: ack }, deadline, (end) => {
+      done(end === 'reached' ? null : this.#why(end, this.#lacking(sequence, ack)))
     })
   }
 
@@ -210,11 +215,11 @@ export class Levels {
       return
     }
     const { exchanging, confirm } = this.#needs
-    const consulted = level === 'quorum' ? this.quorum : Number(level)
+    const consulted = level === 'local' || level === 'session' ? 1 : level
     exchanging.wait({ kind: 'read', consulted }, deadline, (end) => {
       // The group's own part is only as good as this node's leadership.
       if (end !== 'reached') {
-        done(unavailable(this.#why(end, this.#notConsulted)))
+        done(unavailable(this.#why(end, this.#notConsulted(consulted))))
         return
       }
       confirm(deadline, (index) => {
@@ -286,28 +291,27 @@ export class Levels {
     return names === '' ? 'It took too long' : `Nothing in time from ${names}`
   }
 
-  get #active(): readonly string[] {
-    const { origins } = this.#needs.exchanging.exchange.members
-    return [...origins].filter(([, { kind }]) => kind === 'writes').map(([id]) => id)
-  }
-
   /** Who can't be asked; while anybody is being removed, what its copies were counted for is not known. */
-  get #notConsulted(): readonly string[] {
+  #notConsulted(reach: Reach): readonly string[] {
     const { exchanging } = this.#needs
     const frozen = [...exchanging.exchange.members.origins].filter(([, { kind }]) => {
       return kind === 'frozen'
     })
-    const unlinked = this.#active.filter((origin) => {
-      return origin !== exchanging.self && !exchanging.isLinked(origin)
-    })
-    return [...frozen.map(([origin]) => origin), ...unlinked]
+    const isAsked = (origin: string): boolean => {
+      return origin === exchanging.self || exchanging.isLinked(origin)
+    }
+    return [...frozen.map(([origin]) => origin), ...this.#missing(reach, isAsked)]
   }
 
-  #lacking({ origin: self, sequence }: EntryHead): readonly string[] {
+  #lacking(sequence: number, reach: Reach): readonly string[] {
     const { exchange } = this.#needs.exchanging
-    return this.#active.filter((origin) => {
-      return (exchange.heldBy(origin).get(self) ?? 0) < sequence
-    })
+    return this.#missing(reach, (origin) => exchange.isCopied(sequence, origin))
+  }
+
+  /** Who does not do what a level asks for, where too few do. */
+  #missing(reach: Reach, does: (origin: string) => boolean): readonly string[] {
+    const unmet = this.#quorums(reach).filter((quorum) => !areMet([quorum], does))
+    return unmet.flatMap(({ of }) => of.filter((origin) => !does(origin)))
   }
 
   /** Who has not promised to write nothing before a time any more. */

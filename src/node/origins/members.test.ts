@@ -1,8 +1,7 @@
-import { deepEqual, equal } from 'node:assert/strict'
+import { equal } from 'node:assert/strict'
 import { test } from 'node:test'
 import { present } from '../../base/assert.ts'
 import type { AdminCommand, NodeReply } from '../../model/request.ts'
-import { statusOf } from '../status.ts'
 import { originAlarmsOf } from './origins-status.ts'
 import { GroupWorld } from './test-world.ts'
 
@@ -103,53 +102,6 @@ test('a group that was removed while it was cut off learns of it', (t) => {
   equal(world.read('a1', ROWS).length, 2)
   const alarms = originAlarmsOf(present(world.driver('b1').origins, () => 'origins'))
   equal(alarms.filter((alarm) => alarm.includes('nobody has them')).length, 1)
-})
-
-test('the log keeps what another group still lacks, up to its limit', (t) => {
-  const driver = { retainEntries: 50 }
-  const world = new GroupWorld(t, { groups: { a: 1, b: 1 }, driver })
-  world.ready()
-  world.must('a1', "insert into kv values (0, 'x', 0)", 'all')
-  world.crash('b1')
-  for (let i = 1; i <= 300; i += 1) world.must('a1', `insert into kv values (${i}, 'x', 0)`)
-  world.run(2_000)
-  const kept = world.driver('a1').order
-  equal(kept.last.index - kept.base.index > 290, true)
-  world.start('b1')
-  allHave(world, ['a1', 'b1'], 301)
-  world.until('the log is cut', () => {
-    const { base, last } = world.driver('a1').order
-    return last.index - base.index < 100
-  })
-})
-
-test('a group that lacks what is in no log any more says so', (t) => {
-  const driver = { retainEntries: 20, retainBytes: 20_000 }
-  const world = new GroupWorld(t, { groups: { a: 1, b: 1 }, driver })
-  world.ready()
-  world.must('a1', "insert into kv values (0, 'x', 0)", 'all')
-  world.crash('b1')
-  const text = 'x'.repeat(300_000)
-  for (let i = 1; i <= 40; i += 1) world.must('a1', `insert into kv values (${i}, '${text}', 0)`)
-  world.run(3_000)
-  world.start('b1')
-  const told = () => world.node('b1').events.some(({ name }) => name === 'origin.tooFarBehind')
-  world.until('event', told)
-  const surroundings = {
-    ...{ lostFiles: 0, foreignWrites: 0, memoryBytes: 0, databaseBytes: 0, walBytes: 0 },
-    uptimeMs: 0,
-  }
-  const identity = { name: 'b1', id: 'b1', url: '', release: '' }
-  const status = statusOf(world.driver('b1'), identity, surroundings)
-  equal(status.alarms.length, 1)
-  deepEqual(
-    status.origins?.groups.map(({ name, linked }) => [name, linked]),
-    [
-      ['a', true],
-      ['b', true],
-    ],
-  )
-  world.must('a1', "insert into kv values (100, 'x', 0)")
 })
 
 test('restarts of everybody', (t) => {

@@ -49,6 +49,8 @@ export class Office {
   #attempts: Attempt[] = []
   #newsAt = 0
   #isOver = false
+  /** The version of the cluster that others have, and in which we are not. */
+  #leftOutBy = 0
 
   constructor(needs: OfficeNeeds) {
     this.#needs = needs
@@ -63,6 +65,11 @@ export class Office {
   /** Null also while the one before is not removed yet, from which this group took over. */
   get barrier(): Barrier | null {
     return this.#barrier
+  }
+
+  /** Others have a later version of the cluster, in which this group is not. */
+  get isLeftOut(): boolean {
+    return this.#leftOutBy > this.#needs.state().cluster.epoch
   }
 
   /** Whether what adds to the schema may be run. */
@@ -143,19 +150,36 @@ export class Office {
     this.#needs.ask(origin, command, timeoutMs, (reply) => told(sightIn(reply)))
   }
 
-  /** Whoever is frozen here, and lives, may have removed us on the other side of a cut. */
+  /**
+   * While somebody is frozen here we take nothing of it, nor of whoever depends on it: they may have
+   * removed us on the other side of a cut. So they may if what would tell us is in no log any more,
+   * or if nobody knew of us who took over; and once we are removed, less of ours may count by now.
+   */
   #askForNews(now: number): void {
     if (now < this.#newsAt) return
     this.#newsAt = now + NEWS_MS
     const { exchanging, state } = this.#needs
     const { cluster, self } = state()
+    const isAnyFrozen = cluster.origins.some(({ standing }) => standing.kind === 'frozen')
+    const mayHear = exchanging.tooFarBehind === null && exchanging.exchange.mayWrite
+    if (mayHear && !isAnyFrozen) return
     for (const { origin, standing } of cluster.origins) {
-      if (standing.kind !== 'frozen' || origin === self || !exchanging.isLinked(origin)) continue
+      if (origin === self || standing.kind === 'removed' || !exchanging.isLinked(origin)) continue
       this.#sees(origin, self, ASK_MS, (sight) => {
-        if (sight === null || this.#isOver) return
-        heardOfRemoval({ exchanging, state }, sight)
+        if (sight !== null && !this.#isOver) this.#hear(sight)
       })
     }
+  }
+
+  #hear(sight: Sight): void {
+    const { exchanging, state } = this.#needs
+    const { self } = state()
+    heardOfRemoval({ exchanging, state }, sight)
+    const { epoch, origins } = sight.cluster
+    const isIn = origins.some(({ origin, standing }) => {
+      return origin === self && standing.kind !== 'removed'
+    })
+    if (!isIn) this.#leftOutBy = Math.max(this.#leftOutBy, epoch)
   }
 
   #ended(attempt: Attempt, answer: Parameters<Answer<Cluster>>[0]): void {

@@ -26,13 +26,14 @@ function lagOf({ isFinal, stable }: Exchange, wallMs: number): number {
   return isFinal ? 0 : Math.max(0, Math.round(wallMs - stable / 1_000))
 }
 
-function groupOf(origins: Origins, { origin, name, standing }: ClusterOrigin): GroupStatus {
+function groupOf(origins: Origins, { origin, name, standing, zone }: ClusterOrigin): GroupStatus {
   const exchange = origins.leading?.exchanging.exchange ?? null
   const applied = origins.applied.get(origin) ?? 0
   const common = {
     name,
     origin,
     standing: standing.kind,
+    zone: zone ?? null,
     nodes: origins.state.nodes.get(origin) ?? [],
     applied,
   }
@@ -64,8 +65,8 @@ export function originAlarmsOf(origins: Origins): readonly string[] {
   if (exchanging === undefined) return alarms
   if (exchanging.tooFarBehind !== null) {
     alarms.push(
-      `Group ${origins.nameOf(exchanging.tooFarBehind)} has dropped from its log what this group ` +
-        'lacks: remove this group, and join anew.',
+      `Group ${origins.nameOf(exchanging.tooFarBehind)} has dropped from its log what this group has ` +
+        'said that it holds, and lacks: its file is an older one. Remove this group, and join anew.',
     )
   }
   const { unshipped } = exchanging.exchange
@@ -87,7 +88,7 @@ function sentenceOf(origins: Origins, { kind, origin }: Alarm): string {
     case 'gap':
       return `Entries of group ${origins.nameOf(origin)} are missing, and nobody in contact has given them.`
     case 'silent':
-      return `${group} does not answer: nothing becomes stable until it does or is removed.`
+      return `${group} does not answer: nothing becomes stable, and logs grow, until it does or is removed.`
     case 'broken':
       return `${group} broke the order of its own entries: nothing of it is taken any more. Remove it.`
     case 'forked':

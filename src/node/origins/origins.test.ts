@@ -1,16 +1,9 @@
 import { deepEqual, equal } from 'node:assert/strict'
 import { test } from 'node:test'
-import type { AckLevel, NodeReply } from '../../model/request.ts'
-import { GroupWorld, program } from './test-world.ts'
+import type { AckLevel } from '../../model/request.ts'
+import { codeOf, GroupWorld, program } from './test-world.ts'
 
 const ROWS = 'select id, value, n from kv order by id'
-
-function codeOf(reply: NodeReply): string {
-  if (reply.kind === 'error') return reply.error.code
-  if (reply.kind !== 'result') return reply.kind
-  const failed = reply.result.steps.find((step) => step !== null && 'error' in step)
-  return failed !== undefined && failed !== null && 'error' in failed ? failed.error.code : 'ok'
-}
 
 /** Every replica has the same rows, and nothing moves any more. */
 function settled(world: GroupWorld, rows: number): void {
@@ -152,18 +145,6 @@ test('a program that changes the schema sees at the keeper what it would have se
   world.cut('a', 'b', false)
   world.until('an answer', () => answer.reply !== null)
   equal(answer.reply === null ? null : codeOf(answer.reply), 'ok')
-  deepEqual(world.read('b1', 'select n from kv'), [[2n]])
-})
-
-test('a retry of what was handed on to the keeper runs nothing twice', (t) => {
-  const world = new GroupWorld(t, { groups: { a: 1, b: 1 } })
-  world.ready()
-  world.must('b1', "insert into kv values (1, 'one', 1)")
-  const sqls = ['create table if not exists t (id integer primary key)', 'update kv set n = n + 1']
-  const since = world.driver('b1').order.last.index
-  const change = { ...program(...sqls), id: { session: 's', number: 1, since } }
-  const request = { kind: 'write', program: change, ack: 'majority', timeoutMs: 5_000 } as const
-  for (let attempt = 0; attempt < 3; attempt += 1) equal(codeOf(world.ask('b1', request)), 'ok')
   deepEqual(world.read('b1', 'select n from kv'), [[2n]])
 })
 

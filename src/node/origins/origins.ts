@@ -142,7 +142,9 @@ export class Origins {
     }
     if (exchanging !== undefined && exchanging.tooFarBehind !== null) {
       const group = this.nameOf(exchanging.tooFarBehind)
-      const detail = `${late}: this group lacks entries that group ${group} has dropped from its log.`
+      const detail =
+        `${late}: its file is an older one, which lacks entries that group ${group} has ` +
+        'dropped from its log since. Remove this group, and let it join anew.'
       return { code: 'NOT_READY', detail }
     }
     if (exchanging?.exchange.mayWrite === false) {
@@ -155,7 +157,7 @@ export class Origins {
   /** This group is on its way out of the cluster, or out of it. */
   get isRemoved(): boolean {
     const own = this.#state.cluster.origins.find(({ origin }) => origin === this.self)
-    return own?.standing.kind !== 'writes'
+    return own?.standing.kind !== 'writes' || this.#leading?.office.isLeftOut === true
   }
 
   /** How a batch is to be run. */
@@ -314,6 +316,18 @@ export class Origins {
     else this.#askStore((state, { cluster }) => done(within(heldByWriters(state, cluster))))
   }
 
+  /** Names of the groups that are not known to hold all that is in the data as of an index. */
+  lacking(index: LogIndex): readonly string[] {
+    const exchange = this.#leading?.exchanging.exchange
+    if (exchange === undefined) return []
+    const frontier = this.#seen.at(index)
+    return this.#state.cluster.origins
+      .filter(({ origin, standing }) => {
+        return standing.kind === 'writes' && !covers(exchange.heldBy(origin), frontier)
+      })
+      .map(({ name }) => name)
+  }
+
   /** What this group holds, while it knows just that epoch of the cluster and its store is at rest. */
   atRest(epoch: number): Frontier | null {
     const exchanging = this.#leading?.exchanging
@@ -448,6 +462,9 @@ function membersOf({ epoch, origins, floor }: Cluster): ExchangeMembers {
     epoch,
     floor,
     origins: new Map(origins.map(({ origin, standing }) => [origin, standing])),
+    zones: new Map(
+      origins.flatMap(({ origin, zone }) => (zone === undefined ? [] : [[origin, zone]])),
+    ),
   }
 }
 

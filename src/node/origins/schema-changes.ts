@@ -2,28 +2,23 @@
  * Programs that want to change the schema in a way that may not happen here and now. Away from the
  * keeper they are handed on to it; there they wait until nobody else writes.
  */
-import type { ErrorData } from '../../base/errors.ts'
-import type { WriteId } from '../../model/program.ts'
-import type { NodeReply } from '../../model/request.ts'
-import type { Context } from '../context.ts'
-import type { Job } from '../jobs.ts'
-import { keyOf } from '../write-ids.ts'
+import { assert } from '../../base/assert.ts'
+import type { EntryId, HandedOn } from '../../model/entry.ts'
+import type { Job, ProgramJob } from '../jobs.ts'
+import { HandingOn, type HandingOnNeeds } from './handing-on.ts'
 
-interface ChangesNeeds {
-  readonly context: Context
-  readonly answer: (job: Job, reply: NodeReply) => void
-  readonly refuse: (job: Job, error: ErrorData) => void
-}
+type ChangesNeeds = Omit<HandingOnNeeds, 'keep'>
 
 export class SchemaChanges {
   readonly #needs: ChangesNeeds
-  readonly #handedOn = new HandedOn()
+  readonly #handingOn: HandingOn
   #jobs: Job[] = []
   /** How far the other groups are with stopping. */
   #barrier: 'none' | 'asked' | { readonly done: () => void } = 'none'
 
   constructor(needs: ChangesNeeds) {
     this.#needs = needs
+    this.#handingOn = new HandingOn({ ...needs, keep: (job) => this.start(job) })
   }
 
   get size(): number {
@@ -35,14 +30,9 @@ export class SchemaChanges {
     return typeof this.#barrier === 'object'
   }
 
-  /** What the keeper answered to an earlier attempt; null: it was not asked, as far as is known here. */
-  answerOf({ program }: Job): NodeReply | null {
-    return this.#handedOn.get(program?.id)
-  }
-
   /** Takes a job that has not run, or not to its end. */
   start(job: Job): void {
-    const { context, answer, refuse } = this.#needs
+    const { context, refuse } = this.#needs
     const { origins } = context
     if (origins === null || origins.isKeeper) {
       job.needsBarrier = true
@@ -52,16 +42,15 @@ export class SchemaChanges {
       const detail = 'Part of a program changes the schema, which goes through another group.'
       refuse(job, { code: 'SQL_REFUSED', detail })
     } else {
-      const { program, ack, deadline } = job
-      origins.asking.changeSchema(program, ack, deadline, (reply) => {
-        if (reply === null) {
-          this.start(job)
-          return
-        }
-        this.#handedOn.note(program.id, reply)
-        answer(job, reply)
-      })
+      this.#handingOn.start({ job, program: job.program, origins })
     }
+  }
+
+  /** Takes a job whose program was handed on already, as the entry at an index says. */
+  startAgain(job: ProgramJob, handedOn: HandedOn, at: EntryId): void {
+    const { origins } = this.#needs.context
+    assert(origins !== null, () => `entry ${at.index} hands a write on, and there is one leader`)
+    this.#handingOn.again(job, origins, handedOn, at)
   }
 
   /** One has to go on later. */
@@ -115,34 +104,5 @@ export class SchemaChanges {
         for (const job of this.#jobs.splice(0)) this.#needs.refuse(job, error)
       },
     })
-  }
-}
-
-/** So many answers of the keeper are remembered. */
-const HANDED_ON_MAX = 1_000
-
-/**
- * What became of programs that were handed on to the keeper: its log does not know their ids, so a
- * retry must find here that they may have run. Known to this leader only: the next one would hand
- * a retry on once more.
- */
-class HandedOn {
-  readonly #replies = new Map<string, NodeReply>()
-
-  get(id: WriteId | undefined): NodeReply | null {
-    // Every write comes by, and hardly any cluster hands anything on.
-    if (id === undefined || this.#replies.size === 0) return null
-    return this.#replies.get(keyOf(id)) ?? null
-  }
-
-  /** Notes what has run, or may have. */
-  note(id: WriteId | undefined, reply: NodeReply): void {
-    if (id === undefined) return
-    if (reply.kind === 'error' && reply.error.code !== 'UNKNOWN_OUTCOME') return
-    this.#replies.set(keyOf(id), reply)
-    for (const oldest of this.#replies.keys()) {
-      if (this.#replies.size <= HANDED_ON_MAX) return
-      this.#replies.delete(oldest)
-    }
   }
 }

@@ -141,20 +141,24 @@ function change(needs: SuccessionNeeds, from: string, alone: boolean, done: Done
 }
 
 /**
- * Has this group know that it was removed, if one that it has frozen itself says so: all who stay
- * there have agreed to that, so they will not agree to ours.
+ * Has this group know that it was removed, if another one says so: all who stay there have agreed to
+ * that, so they will not agree to a version of ours. Or that less of it counts than was agreed on
+ * first, since the only one to hold the rest was removed, too.
  */
 export function heardOfRemoval(
   { exchanging, state }: Pick<SuccessionNeeds, 'exchanging' | 'state'>,
   { cluster }: Sight,
 ): void {
   const { self, cluster: known } = state()
-  const isOut = cluster.origins.some(({ origin, standing }) => {
-    return origin === self && standing.kind === 'removed'
-  })
-  if (!isOut || !supersedes(cluster, known, self)) return
-  // An entry that nobody else will ever take.
-  exchanging.originate([{ kind: 'cluster', cluster }], 'none', () => {})
+  const last = lastOf(cluster, self)
+  if (last === null || last === lastOf(known, self) || !supersedes(cluster, known, self)) return
+  exchanging.originateForUs([{ kind: 'cluster', cluster }])
+}
+
+/** The last entry of an origin that counts; null: it was not removed. */
+function lastOf({ origins }: Cluster, self: string): number | null {
+  const standing = origins.find(({ origin }) => origin === self)?.standing
+  return standing?.kind === 'removed' ? standing.last : null
 }
 
 function writersOf({ origins }: Cluster): readonly string[] {

@@ -62,6 +62,8 @@ export interface TestNode {
 export interface WorldOptions {
   /** Name of a group to its number of nodes; the first is the keeper. */
   readonly groups: Readonly<Record<string, number>>
+  /** Of groups, by their names. */
+  readonly zones?: Readonly<Record<string, string>>
   readonly tables?: string
   readonly driver?: Partial<NodeDriverOptions>
   /** One leader, no origins: the first group only. */
@@ -147,10 +149,15 @@ export class GroupWorld {
 
   #cluster(): Cluster {
     const names = Object.keys(this.#options.groups)
-    const origins = names.map((name, slot) => ({
-      ...{ origin: name, name, founder: `${name}1`, slot },
-      standing: { kind: 'writes', since: 1 } as const,
-    }))
+    const { zones = {} } = this.#options
+    const origins = names.map((name, slot) => {
+      const zone = zones[name]
+      return {
+        ...{ origin: name, name, founder: `${name}1`, slot },
+        ...(zone === undefined ? {} : { zone }),
+        standing: { kind: 'writes', since: 1 } as const,
+      }
+    })
     const keeper = names[0] ?? ''
     return { strategy: 'multi-leader', epoch: 1, keeper, origins, floor: new Map() }
   }
@@ -443,6 +450,14 @@ export class GroupWorld {
       running.driver.receive(from, decodeMessage(bytes, CHECKSUMS))
     })
   }
+}
+
+/** `ok`, or the code of the reply's error or of the first one among its steps; of others the kind. */
+export function codeOf(reply: NodeReply): string {
+  if (reply.kind === 'error') return reply.error.code
+  if (reply.kind !== 'result') return reply.kind
+  const failed = reply.result.steps.find((step) => step !== null && 'error' in step)
+  return failed !== undefined && failed !== null && 'error' in failed ? failed.error.code : 'ok'
 }
 
 export function program(...sqls: readonly string[]): Program {

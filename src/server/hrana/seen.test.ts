@@ -22,7 +22,7 @@ test('there is no replication index, and one that comes says nothing', async (t)
   const origins: OriginsStatus = {
     ...{ strategy: 'peer', group: 'east', keeper: 'east', epoch: 1, held: false, stableLagMs: 1 },
     groups: ['east'].map((name) => ({
-      ...{ name, origin: 'east-abc123', standing: 'writes', nodes: [], applied: 1 },
+      ...{ name, origin: 'east-abc123', standing: 'writes', zone: null, nodes: [], applied: 1 },
       ...{ linked: true, cut: false, behind: 0 },
     })),
   }

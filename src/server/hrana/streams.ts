@@ -13,7 +13,14 @@ import { fromReplicationIndex } from './replication-index.ts'
 import { HranaStream, laterOf } from './stream.ts'
 
 const ID_BYTES = 16
-const NEVER_TAKEN_BACK: ReadonlySet<AckLevel> = new Set(['majority', 'quorum', 'all', 'stable'])
+const NEVER_TAKEN_BACK: ReadonlySet<AckLevel> = new Set([
+  'majority',
+  'quorum',
+  'local-quorum',
+  'each-quorum',
+  'all',
+  'stable',
+])
 /** Streams between calls; each may hold a megabyte of texts. */
 const KEPT_MAX = 10_000
 /** Expired streams whose end is remembered, to tell it from a forged baton. */

@@ -10,13 +10,17 @@
  * O5 an entry acknowledged by a number of groups is committed in so many (D1)
  * O6 one acknowledged as stable is final where it was written: a promise of each origin is there (D8)
  * O7 a stamp far ahead of a group's clocks comes into its data only when its time has come (D3)
+ * O8 nobody who is a member has an entry of a removed origin beyond its agreed last one (D1)
  */
 import { assert, present } from '../../base/assert.ts'
 import { covers, extend, type Frontier, holds, NOTHING } from '../../core/order/clock/frontier.ts'
+import { areMet, quorumsOf, type Reach } from '../../core/order/clock/quorums.ts'
+import { supersedes } from '../../model/cluster-order.ts'
 import type { Entry } from '../../model/entry.ts'
 import { decodeBatch } from '../../model/entry-codec.ts'
 import { decodeMergeOperations, decodeOriginOperations } from '../../model/origin-codec.ts'
-import type { MergeOperation, OriginEntry } from '../../model/origin-entry.ts'
+import type { Cluster, MergeOperation, OriginEntry } from '../../model/origin-entry.ts'
+import { lastIn, type Membership, writersOf, zonesOf } from './membership.ts'
 
 /** What one group has committed. */
 interface Group {
@@ -34,6 +38,16 @@ interface Group {
   stable: number
   /** What is later than this is too far ahead. */
   latest: number
+  /** The versions of the cluster that it had, the last one in force. */
+  readonly clusters: Cluster[]
+}
+
+/** What a group begins with. */
+export interface Beginning {
+  readonly held: Frontier
+  readonly applied: Frontier
+  readonly stable: number
+  readonly cluster: Cluster
 }
 
 /** A group as this checker needs it. */
@@ -46,22 +60,32 @@ export class EntryChecker {
   /** All that was ever committed by its own origin, in its order. */
   readonly made = new Map<string, OriginEntry[]>()
   readonly counts = { own: 0, taken: 0, kept: 0, forgot: 0, marks: 0 }
+  readonly membership: Membership
   readonly #groups = new Map<string, Group>()
-  /** The highest time that any group called final. */
-  #final = 0
+  constructor(membership: Membership) {
+    this.membership = membership
+  }
 
-  /** @param base index after which the group's log begins */
-  add(self: string, base: number): void {
+  /**
+   * @param base index after which the group's log begins
+   * @param beginning if it begins with what another group had
+   */
+  add(self: string, base: number, beginning: Beginning | null = null): void {
+    const { held = NOTHING, applied = NOTHING, stable = 0 } = beginning ?? {}
+    const kept = new Map<string, OriginEntry>()
+    let time = 0
+    for (const [origin, sequence] of held) {
+      const real = this.made.get(origin) ?? []
+      assert(real.length >= sequence, () => `O2: ${self} begins with ${sequence} of ${origin}`)
+      const last = applied.get(origin) ?? 0
+      time = Math.max(time, real[last - 1]?.time ?? 0)
+      for (const entry of real.slice(last, sequence)) kept.set(nameOf(entry), entry)
+    }
+    const clusters = [beginning?.cluster ?? this.membership.latest]
     this.#groups.set(self, {
-      self,
-      index: base,
-      held: NOTHING,
-      applied: NOTHING,
-      kept: new Map(),
-      time: 0,
-      stable: 0,
-      latest: 0,
+      ...{ self, index: base, held, applied, kept, time, stable, latest: 0, clusters },
     })
+    assert(!this.made.has(self), () => `O1: there was an origin ${self} before`)
     this.made.set(self, [])
   }
 
@@ -80,38 +104,80 @@ export class EntryChecker {
     }
   }
 
-  /** What a group has committed of all origins. */
-  heldBy(group: string): Frontier {
-    return this.#group(group).held
+  /** The cluster as a group knows it from what it has committed. */
+  clusterOf(group: string): Cluster {
+    return present(this.#group(group).clusters.at(-1), () => `cluster of ${group}`)
   }
 
-  /** O5. */
-  checkCopies(origin: string, sequence: number, copies: number): void {
-    const holders = [...this.#groups.values()].filter(({ held }) => holds(held, origin, sequence))
+  /** What a group has committed of all origins. */
+  heldBy(group: string): Frontier {
+    // Nobody has founded it yet.
+    return this.#groups.get(group)?.held ?? NOTHING
+  }
+
+  /** O5, by some version of the cluster since that of the entry. */
+  checkCopies({ origin, sequence, epoch }: OriginEntry, reach: Reach): void {
+    const asked = this.#versionsSince(origin, epoch).map((cluster) => {
+      return quorumsOf(reach, zonesOf(cluster), zonesOf(cluster).get(origin) ?? null)
+    })
+    const has = (self: string): boolean => holds(this.heldBy(self), origin, sequence)
     assert(
-      holders.length >= copies,
-      () =>
-        `O5: ${copies} groups acknowledged entry ${sequence} of ${origin}, ` +
-        `[${holders.map(({ self }) => self)}] hold it`,
+      asked.some((quorums) => areMet(quorums, has)),
+      () => {
+        const holders = [...this.#groups.keys()].filter(has)
+        const wanted = JSON.stringify(asked)
+        return `O5: ${wanted} acknowledged entry ${sequence} of ${origin}, [${holders}] hold it`
+      },
     )
   }
 
   /** O6. */
-  checkStable(self: string, time: number): void {
-    const { held } = this.#group(self)
-    for (const [origin, entries] of this.made) {
-      const last = entries[(held.get(origin) ?? 0) - 1]?.time ?? 0
-      assert(
-        last >= time,
-        () => `O6: ${self} acknowledged ${time} as stable, of ${origin} it has ${last}`,
-      )
-    }
+  checkStable({ origin: self, time, epoch }: OriginEntry): void {
+    const missing = this.#versionsSince(self, epoch).map((cluster) => {
+      return this.#silent(self, cluster, time)
+    })
+    assert(
+      missing.some((silent) => silent.length === 0),
+      () => `O6: ${self} acknowledged ${time} as stable, without a promise of ${missing[0]}`,
+    )
     this.#checkComplete(self, time)
   }
 
-  /** All entries that were ever committed. */
+  /** O8 at any time. */
+  checkMember(self: string): void {
+    checkAgreed(this.#group(self), this.membership.latest)
+  }
+
+  /** All entries that were ever committed and count. */
   get all(): readonly OriginEntry[] {
-    return [...this.made.values()].flat()
+    return [...this.made.values()].flat().filter((entry) => this.#counts(entry))
+  }
+
+  /** What an origin made and nobody who stayed had when it was removed. */
+  unshipped(origin: string): readonly OriginEntry[] {
+    return (this.made.get(origin) ?? []).filter((entry) => !this.#counts(entry))
+  }
+
+  #counts({ origin, sequence }: OriginEntry): boolean {
+    return sequence <= this.membership.lastOf(origin)
+  }
+
+  /** The versions of the cluster that a group has had since one. */
+  #versionsSince(self: string, epoch: number): readonly Cluster[] {
+    const { clusters } = this.#group(self)
+    const since = clusters.filter((cluster) => cluster.epoch >= epoch)
+    return since.length > 0 ? since : clusters.slice(-1)
+  }
+
+  /** Of whom a group has no promise for a time, by one version of the cluster. */
+  #silent(self: string, { origins }: Cluster, time: number): readonly string[] {
+    const { held } = this.#group(self)
+    const isSilent = ({ origin, standing }: Cluster['origins'][number]): boolean => {
+      const last = held.get(origin) ?? 0
+      if (standing.kind === 'removed' && last >= standing.last) return false
+      return (this.made.get(origin)?.[last - 1]?.time ?? 0) < time
+    }
+    return origins.filter(isSilent).map(({ origin }) => origin)
   }
 
   #group(self: string): Group {
@@ -141,12 +207,16 @@ export class EntryChecker {
       () => `O1: ${name} depends on ${[...dependencies]}, applied is ${[...group.applied]}`,
     )
     // Whoever called a time final had our promise that nothing of ours comes before it.
-    assert(time > this.#final, () => `O4: ${name} has time ${time}, final is ${this.#final}`)
-    made.push({ ...entry, body: entry.body.slice() })
+    const final = this.#counts(entry) ? this.#final : 0
+    assert(time > final, () => `O4: ${name} has time ${time}, final is ${final}`)
+    const real = { ...entry, body: entry.body.slice() }
+    made.push(real)
+    const cluster = this.membership.versionIn(real)
+    if (cluster !== null) this.membership.made(cluster)
     this.counts.own += 1
     if (entry.answer === 'none') this.counts.marks += 1
     group.held = extend(group.held, origin, sequence)
-    this.#intoData(group, entry)
+    this.#intoData(group, real)
   }
 
   #merge(group: Group, operation: MergeOperation): void {
@@ -187,37 +257,70 @@ export class EntryChecker {
     group.kept.set(name, real)
   }
 
-  #intoData(group: Group, { origin, sequence, time, dependencies }: OriginEntry): void {
+  #intoData(group: Group, entry: OriginEntry): void {
+    const { origin, sequence, time, dependencies } = entry
     const name = nameOf({ origin, sequence })
     assert(covers(group.applied, dependencies), () => `O3: ${group.self} applied ${name} too early`)
     assert(
-      time > group.stable,
+      time > group.stable || !this.#counts(entry),
       () => `O4: ${group.self} applied ${name} of ${time}, final was ${group.stable}`,
     )
     const isFar = origin !== group.self && time > group.latest
     assert(!isFar, () => `O7: ${group.self} applied ${name} of ${time} before ${group.latest}`)
     group.applied = extend(group.applied, origin, sequence)
     group.time = Math.max(group.time, time)
+    const cluster = this.membership.versionIn(entry)
+    if (cluster !== null && supersedes(cluster, this.clusterOf(group.self), group.self)) {
+      group.clusters.push(cluster)
+      checkAgreed(group, cluster)
+    }
   }
 
   #forget(group: Group, stable: number): void {
     this.counts.forgot += 1
     assert(stable >= group.stable, () => `O4: final was ${group.stable}, then ${stable}`)
     group.stable = stable
-    this.#final = Math.max(this.#final, stable)
     this.#checkComplete(group.self, stable)
+  }
+
+  /** The highest time that any group called final. Of one that is on its way out nobody believes it. */
+  get #final(): number {
+    const writers = writersOf(this.membership.latest)
+    return Math.max(0, ...writers.map((origin) => this.#groups.get(origin)?.stable ?? 0))
   }
 
   /** Everything through a time is in a group's data. */
   #checkComplete(self: string, time: number): void {
+    if (!writersOf(this.membership.latest).includes(self)) return
     const { applied } = this.#group(self)
+    const { origins } = this.clusterOf(self)
+    // By its own version of the cluster, which may not be the one that counts in the end.
+    const isRemoved = ({ origin, sequence }: OriginEntry): boolean =>
+      origins.some((each) => {
+        const { standing } = each
+        return each.origin === origin && standing.kind === 'removed' && sequence > standing.last
+      })
     for (const entries of this.made.values()) {
-      const last = entries.findLast((entry) => entry.time <= time)
+      const last = entries.findLast((entry) => {
+        return entry.time <= time && this.#counts(entry) && !isRemoved(entry)
+      })
       assert(
         last === undefined || holds(applied, last.origin, last.sequence),
         () => `O4: ${self} calls ${time} final without ${last && nameOf(last)}`,
       )
     }
+  }
+}
+
+/** O8 when a group hears of a version. */
+function checkAgreed({ self, held }: Group, cluster: Cluster): void {
+  if (!writersOf(cluster).includes(self)) return
+  for (const [origin, sequence] of held) {
+    const last = lastIn(cluster, origin)
+    assert(
+      sequence <= last,
+      () => `O8: ${self} has ${sequence} of ${origin}, ${last} count by version ${cluster.epoch}`,
+    )
   }
 }
 

@@ -25,13 +25,14 @@ const AT = Date.UTC(2025, 11, 31)
 export interface GroupPlan {
   readonly name: string
   readonly origin: string
+  readonly zone: string | null
   readonly nodes: readonly { readonly id: string; readonly name: string; readonly url: string }[]
 }
 
 export class Founding {
   readonly plans: readonly GroupPlan[]
   readonly #templates: Templates
-  readonly #cluster: Cluster
+  readonly cluster: Cluster
   /** Makes the names of templates differ that differ. */
   readonly #key: string
   #first: readonly OriginEntry[] | null = null
@@ -44,20 +45,20 @@ export class Founding {
   ) {
     this.#templates = templates
     this.#key = JSON.stringify([strategy, groups])
-    this.plans = groups.map(({ voters, learners }, i) => {
+    this.plans = groups.map(({ voters, learners, zone = null }, i) => {
       const name = String.fromCharCode('a'.charCodeAt(0) + i)
       const names = Array.from({ length: voters + learners }, (_, k) => `${name}${k + 1}`)
       const nodes = names.map((node) => ({ id: idOf(node), name: node, url: `sim://${node}` }))
-      return { name, origin: `${name}-00000${i}`, nodes }
+      return { name, origin: `${name}-00000${i}`, zone, nodes }
     })
     const standing: ClusterOrigin['standing'] = { kind: 'writes', since: 1 }
-    this.#cluster = {
+    this.cluster = {
       strategy,
       epoch: 1,
       keeper: present(this.plans[0], () => 'a group').origin,
-      origins: this.plans.map(({ name, origin, nodes }, slot) => {
+      origins: this.plans.map(({ name, origin, zone, nodes }, slot) => {
         const founder = present(nodes[0], () => name).id
-        return { origin, name, slot, standing, founder }
+        return { origin, name, slot, standing, founder, ...(zone === null ? {} : { zone }) }
       }),
       floor: new Map(),
     }
@@ -110,7 +111,7 @@ export class Founding {
     const rules = RULES.map((rule) => ({ kind: 'rule', rule }) as const)
     const operations: readonly OriginOperation[] = [
       { kind: 'nodes', nodes },
-      ...(origin === this.#cluster.keeper ? rules : []),
+      ...(origin === this.cluster.keeper ? rules : []),
     ]
     const fixed = { ticket: 2, term: BASE.term, at: AT, answer: 'none' } as const
     log(store, { kind: 'originate', ...fixed, operations })
@@ -133,7 +134,7 @@ export class Founding {
     db.close()
     const store = Store.open(path)
     try {
-      const self = { self: origin, cluster: this.#cluster }
+      const self = { self: origin, cluster: this.cluster }
       run(store, { kind: 'found', ticket: 1, identity, base: BASE, members, origin: self })
       return then(store)
     } finally {

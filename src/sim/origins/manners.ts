@@ -8,12 +8,13 @@ import {
   FACTS_QUERY,
   factsOf,
   MAY_ABORT,
-  SCHEMA_WORK,
 } from './tables.ts'
 
 /** @param names of the groups */
 export function originsManners(profile: OriginsProfile, names: readonly string[]): Manners {
   const { levels, roamPercent, beyondPercent } = profile
+  const isZoned = profile.groups.some(({ zone }) => zone !== undefined)
+  const byZone = isZoned ? (['local-quorum', 'local-quorum', 'each-quorum'] as const) : []
   return {
     group: (prng, client) => {
       const number = Number(client.replace(/\D+/, ''))
@@ -23,17 +24,15 @@ export function originsManners(profile: OriginsProfile, names: readonly string[]
       if (prng.percent(levels.localAckPercent)) return 'local'
       if (prng.percent(levels.allAckPercent)) return prng.pick(['all', 'stable'] as const)
       if (!prng.percent(beyondPercent)) return 'majority'
-      return prng.pick(['quorum', 'stable', prng.intInclusive(1, names.length)] as const)
+      return prng.pick(['quorum', 'stable', prng.intInclusive(1, names.length), ...byZone] as const)
     },
     drawRead: (prng) => {
       if (!prng.percent(beyondPercent)) return prng.pick(['local', 'session', 'session'])
-      return prng.pick(['quorum', 'strong', prng.intInclusive(1, names.length)] as const)
+      return prng.pick(['quorum', 'strong', prng.intInclusive(1, names.length), ...byZone] as const)
     },
     drawWork: (prng, session) => drawOriginsWork(prng, session, profile.ddl),
     schemaPercent: profile.schemaPercent,
     drawSchemaWork: drawOriginsSchemaWork,
-    // The keeper runs these, and does not know numbers that were given elsewhere.
-    mayRetry: ({ kind }) => kind !== SCHEMA_WORK,
     streamKind: ({ kind }) => (kind === 'count' || kind === MAY_ABORT ? kind : 'stream'),
     factsQuery: FACTS_QUERY,
     factsOf,

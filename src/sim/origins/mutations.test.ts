@@ -2,6 +2,7 @@
 import { ok } from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { SimulationError, Simulator } from '../simulate.ts'
+import { MEMBERSHIP_MUTATIONS } from './membership-mutations.ts'
 import { MUTATIONS, type OriginsMutation, worldOf } from './mutations.ts'
 
 const SEEDS_MAX = 20
@@ -23,7 +24,7 @@ function search(mutation: OriginsMutation): SimulationError | null {
   return null
 }
 
-for (const [name, mutation] of Object.entries(MUTATIONS)) {
+for (const [name, mutation] of Object.entries({ ...MUTATIONS, ...MEMBERSHIP_MUTATIONS })) {
   test(`${name}: the simulator finds it`, () => {
     const found = search(mutation)
     ok(found !== null, `not found in ${SEEDS_MAX} seeds`)

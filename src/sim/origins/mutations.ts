@@ -6,7 +6,6 @@
 import { prngFromSeed } from '../../base/prng.ts'
 import { Exchange } from '../../core/order/clock/exchange/exchange.ts'
 import { RULES, type Rules } from '../../core/order/clock/exchange/rules.ts'
-import type { Effects, Input } from '../../core/order/clock/exchange/types.ts'
 import { changesetTables } from '../../model/changeset.ts'
 import { decodeOriginOperations, encodeOriginOperations } from '../../model/origin-codec.ts'
 import type { MergeOperation, OriginEntry } from '../../model/origin-entry.ts'
@@ -37,7 +36,7 @@ function likeMerge(name: string): Parts {
   return merging(MERGE_MUTATIONS[name]?.parts ?? {})
 }
 
-function exchanging(rules: Partial<Rules>): Parts {
+export function exchanging(rules: Partial<Rules>): Parts {
   return {
     driver: {
       createExchange: (options, clock, members, state) => {
@@ -45,16 +44,6 @@ function exchanging(rules: Partial<Rules>): Parts {
       },
     },
   }
-}
-
-/** The exchange is told something else than what happens. */
-function told(change: (input: Input) => Input): Parts {
-  class Deaf extends Exchange {
-    override step(input: Input): Effects {
-      return super.step(change(input))
-    }
-  }
-  return { driver: { createExchange: (...args) => new Deaf(...args) } }
 }
 
 /** The store is told something else, or it answers something else. */
@@ -101,6 +90,19 @@ function acksAtMajority(level: 'stable' | 'others'): Parts {
   })
 }
 
+/** A group's own zone is taken for each. */
+function knowsItsOwnZoneOnly(kind: 'write' | 'read'): Parts {
+  return asking((request) => {
+    if (request.kind === 'write' && kind === 'write' && request.ack === 'each-quorum') {
+      return { ...request, ack: 'local-quorum' }
+    }
+    if (request.kind === 'read' && kind === 'read' && request.level === 'each-quorum') {
+      return { ...request, level: 'local-quorum' }
+    }
+    return request
+  })
+}
+
 function reads(change: (read: Extract<NodeRequest, { kind: 'read' }>) => NodeRequest): Parts {
   return asking((request) => (request.kind === 'read' ? change(request) : request))
 }
@@ -108,7 +110,7 @@ function reads(change: (read: Extract<NodeRequest, { kind: 'read' }>) => NodeReq
 // Kinds of world
 
 /** Few groups that write the same rows all the time, cut off from each other again and again. */
-function disputes(profile: OriginsProfile): OriginsProfile {
+export function disputes(profile: OriginsProfile): OriginsProfile {
   return {
     ...profile,
     groups: [1, 1, 1].map((voters) => ({ voters, learners: 0 })),
@@ -131,6 +133,7 @@ function disputes(profile: OriginsProfile): OriginsProfile {
     faultEveryUs: 0,
     groupFaultEveryUs: 200_000,
     groupFaults: { ...NONE, isolate: 3, split: 2, healGroups: 3 },
+    peopleEveryUs: 0,
     ddl: false,
     streams: false,
   }
@@ -159,6 +162,12 @@ function skewed(profile: OriginsProfile): OriginsProfile {
 function leveled(profile: OriginsProfile): OriginsProfile {
   const far = { usual: 20_000, max: 150_000, longPercent: 20 }
   return { ...disputes(profile), far, roamPercent: 100, beyondPercent: 60 }
+}
+
+/** The same in two zones. */
+function zoned(profile: OriginsProfile): OriginsProfile {
+  const groups = ['east', 'east', 'west'].map((zone) => ({ voters: 1, learners: 0, zone }))
+  return { ...leveled(profile), groups }
 }
 
 /** Clocks half a second apart, while nothing else fails and messages are slow. */
@@ -305,10 +314,7 @@ export const MUTATIONS: Readonly<Record<string, OriginsMutation>> = {
   acksTooEarly: { parts: acksAtMajority('others'), finds: /O5|H10/, world: leveled },
   callsItStableAtOnce: { parts: acksAtMajority('stable'), finds: /O6|O4/, world: leveled },
   countsOneCopyTooMany: {
-    parts: told((input) => {
-      if (input.kind !== 'wait' || input.wait.kind !== 'copies') return input
-      return { ...input, wait: { ...input.wait, copies: input.wait.copies - 1 } }
-    }),
+    parts: exchanging({ copied: (count, wanted) => count >= wanted - 1 }),
     finds: /O5|H10/,
     world: leveled,
   },
@@ -316,6 +322,16 @@ export const MUTATIONS: Readonly<Record<string, OriginsMutation>> = {
     parts: exchanging({ consulted: (count, wanted) => count >= wanted - 1 }),
     finds: /H10/,
     world: leveled,
+  },
+  acksWithoutTheOtherZones: {
+    parts: knowsItsOwnZoneOnly('write'),
+    finds: /O5|H10/,
+    world: zoned,
+  },
+  readsWithoutTheOtherZones: {
+    parts: knowsItsOwnZoneOnly('read'),
+    finds: /H10/,
+    world: zoned,
   },
   forgetsTheSession: {
     parts: reads((read) => ({ ...read, token: null })),
@@ -369,6 +385,23 @@ export const MUTATIONS: Readonly<Record<string, OriginsMutation>> = {
     }),
     finds: /C1|LOG_CORRUPT|can't be applied/,
     world: changing,
+  },
+  // What others need
+  forgetsWhatOthersLack: {
+    parts: {
+      driver: {
+        createExchange: (...args) => {
+          class Forgetful extends Exchange {
+            override get heldByAll() {
+              return this.held
+            }
+          }
+          return new Forgetful(...args)
+        },
+      },
+    },
+    finds: /P: /,
+    world: (profile) => ({ ...disputes(profile), retainEntries: 4 }),
   },
   // Growth: 60
   neverForgets: {

@@ -5,6 +5,7 @@ import type { SimGroup } from '../group.ts'
 import type { SimNetwork } from '../network.ts'
 import type { SimNode } from '../node.ts'
 import type { Lifetime, Schedule } from '../schedule.ts'
+import { ask, doorOf } from './admin.ts'
 import { GROUP_FAULTS, type GroupFault, type OriginsProfile } from './profile.ts'
 import { drawRule } from './tables.ts'
 
@@ -14,11 +15,14 @@ export interface GroupVictims {
   readonly life: Lifetime
   readonly network: SimNetwork
   readonly profile: OriginsProfile
+  /** Those that are there now. */
   readonly groups: ReadonlyMap<string, SimGroup>
+  /** What people call a group. */
+  readonly called: (group: string) => string
   readonly note: (who: string, what: string) => void
 }
 
-const ANSWER_US = 4_000_000
+const ANSWER_MS = 2_000
 
 export class GroupNemesis {
   readonly #victims: GroupVictims
@@ -44,7 +48,7 @@ export class GroupNemesis {
     let left = pairs.length
     if (left === 0) done()
     for (const [one, group] of pairs) {
-      this.#insist(one, { kind: 'cutGroup', group, cut: false }, () => {
+      this.#insist(one, this.#cutting(group, false), () => {
         left -= 1
         if (left === 0) done()
       })
@@ -94,22 +98,27 @@ export class GroupNemesis {
         return
       case 'cutOnPurpose':
         if (one !== other) {
-          this.#admin(one, { kind: 'cutGroup', group: other, cut: prng.percent(60) })
+          this.#admin(one, this.#cutting(other, prng.percent(60)))
         }
         return
       case 'healGroups':
         network.heal()
         return
       case 'crashGroup':
-        for (const node of this.#group(one).nodes) if (node.up) this.#crash(one, node)
+        for (const node of this.#nodesOf(one)) if (node.up) this.#crash(one, node)
         return
       case 'changeRule':
         this.#admin(one, { kind: 'setRule', rule: drawRule(prng) })
     }
   }
 
-  #group(name: string): SimGroup {
-    return this.#victims.groups.get(name) as SimGroup
+  #cutting(group: string, cut: boolean): AdminCommand {
+    return { kind: 'cutGroup', group: this.#victims.called(group), cut }
+  }
+
+  /** None if the group has gone since. */
+  #nodesOf(name: string): readonly SimNode[] {
+    return this.#victims.groups.get(name)?.nodes ?? []
   }
 
   #separate(side: readonly string[]): void {
@@ -124,8 +133,8 @@ export class GroupNemesis {
   #cut(one: string, other: string, noticed: boolean, bothWays: boolean): void {
     if (one === other) return
     const { network } = this.#victims
-    for (const { id: here } of this.#group(one).nodes) {
-      for (const { id: there } of this.#group(other).nodes) {
+    for (const { id: here } of this.#nodesOf(one)) {
+      for (const { id: there } of this.#nodesOf(other)) {
         network.cut(here, there, noticed)
         if (bothWays) network.cut(there, here, noticed)
       }
@@ -133,27 +142,20 @@ export class GroupNemesis {
   }
 
   #crash(group: string, node: SimNode): void {
-    const { schedule, life, profile } = this.#victims
+    const { schedule, life, profile, groups } = this.#victims
     node.crash()
     schedule.after(this.#prng.intInclusive(2_000, profile.restartUsMax), life, () => {
-      if (!node.up) this.#group(group).restart(node)
+      if (!node.up) groups.get(group)?.restart(node)
     })
   }
 
   #admin(group: string, command: AdminCommand, done: (ok: boolean) => void = () => {}): void {
-    const { note, schedule, life } = this.#victims
-    const nodes = this.#group(group).nodes.filter((node) => node.up)
-    const via = nodes.find((node) => node.driver?.order.role === 'leader') ?? nodes[0]
-    let open = true
-    const end = (what: string): void => {
-      if (!open) return
-      open = false
-      note('nemesis', `${command.kind} at ${group}: ${what}`)
-      done(what === 'admin')
-    }
-    via?.request({ kind: 'admin', command, timeoutMs: 2_000 }, (reply) => {
-      end(reply.kind === 'error' ? reply.error.code : reply.kind)
+    const asked = this.#victims.groups.get(group)
+    const via = asked === undefined ? null : doorOf(asked)
+    ask(this.#victims, via, command, ANSWER_MS, (reply) => {
+      // Who is not known, or not any more, is not cut off either.
+      const isUnknown = reply?.kind === 'error' && reply.error.code === 'GROUP_UNKNOWN'
+      done(reply?.kind === 'admin' || isUnknown)
     })
-    schedule.after(ANSWER_US, life, () => end('no answer'))
   }
 }

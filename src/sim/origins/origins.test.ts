@@ -1,6 +1,8 @@
 import { equal, notEqual, ok } from 'node:assert/strict'
 import { after, test } from 'node:test'
+import { prngFromSeed } from '../../base/prng.ts'
 import { Simulator } from '../simulate.ts'
+import { type OriginsProfile, withPeople } from './profile.ts'
 
 const simulator = new Simulator()
 after(() => simulator.close())
@@ -16,6 +18,19 @@ test('worlds of several groups hold what must always hold', () => {
   // A world in which nothing happens proves nothing.
   ok(totals.ok > 80 && totals.taken > 200, JSON.stringify(totals))
   ok(totals.strong > 3 && totals.quorum > 5 && totals.forgot > 20, JSON.stringify(totals))
+})
+
+test('groups come, go and are taken over, and nothing is lost', () => {
+  const totals = { joined: 0, removed: 0, takenOver: 0, returned: 0, handedIn: 0, unshipped: 0 }
+  for (let seed = 1; seed <= 8; seed += 1) {
+    const adjust = (profile: OriginsProfile) => withPeople(profile, prngFromSeed(seed))
+    const { counts } = simulator.runOrigins(seed, { adjust })
+    for (const key of Object.keys(totals) as (keyof typeof totals)[]) {
+      totals[key] += counts[key] ?? 0
+    }
+  }
+  ok(totals.joined > 3 && totals.removed > 0 && totals.takenOver > 0, JSON.stringify(totals))
+  ok(totals.returned > 1 && totals.handedIn > 0 && totals.unshipped > 0, JSON.stringify(totals))
 })
 
 test('a seed is a whole run of several groups too', () => {

@@ -24,11 +24,17 @@ export interface OriginsProfile extends Profile {
   /** Mean µs between one fault between groups and the next; 0: none. */
   readonly groupFaultEveryUs: number
   readonly groupFaults: Readonly<Record<GroupFault, number>>
+  /** Mean µs between one thing that people do to the groups and the next; 0: nothing. */
+  readonly peopleEveryUs: number
+  readonly people: Readonly<Record<PeopleAct, number>>
+  /** How many of the groups that died are still gone when all else is healed. */
+  readonly goneForGoodPercent: number
 }
 
 export interface GroupSize {
   readonly voters: number
   readonly learners: number
+  readonly zone?: string
 }
 
 export const GROUP_FAULTS = [
@@ -47,14 +53,83 @@ export const GROUP_FAULTS = [
 ] as const
 export type GroupFault = (typeof GROUP_FAULTS)[number]
 
+export const PEOPLE_ACTS = [
+  /** A node asks to be let in, and founds a group on another's file. */
+  'join',
+  /** A group that lives is removed, most often while it is cut off. */
+  'remove',
+  /** One dies, and is removed. */
+  'lose',
+  /** Another group keeps members, schema and rules. */
+  'moveKeeper',
+  /** The keeper dies or is cut off, and another group takes its place. */
+  'takeOver',
+  /** A group that died is started again. */
+  'revive',
+  /** One that was removed joins anew, with what it had not shipped. */
+  'return',
+] as const
+export type PeopleAct = (typeof PEOPLE_ACTS)[number]
+
 export const TOPOLOGIES = ['mesh', 'ring', 'star', 'chain'] as const
 
 /** Draws the world of a seed: most have a bit of everything, some much of what rarely meets. */
 export function drawOriginsProfile(prng: Prng): OriginsProfile {
   const drawn = drawAnyOrigins(prng)
   const style = prng.intInclusive(1, 100)
-  if (style <= 20) return withDisputes(drawn)
-  return style <= 35 ? withContests(drawn) : drawn
+  // Whom a level by zone speaks of is not followed there from version to version.
+  if (style > 35 && style <= 50) return withPeople(drawn, prng)
+  const styled = style <= 20 ? withDisputes(drawn) : style <= 35 ? withContests(drawn) : drawn
+  return prng.percent(40) ? withZones(styled, prng) : styled
+}
+
+/** Some groups are in one of two zones, the others in none. */
+function withZones(drawn: OriginsProfile, prng: Prng): OriginsProfile {
+  const groups = drawn.groups.map((size) => {
+    return prng.percent(80) ? { ...size, zone: prng.pick(['east', 'west']) } : size
+  })
+  return { ...drawn, groups }
+}
+
+/** Groups come, go, die and are taken over. */
+export function withPeople(drawn: OriginsProfile, prng: Prng): OriginsProfile {
+  const count = prng.pick([2, 3, 3, 4, 4, 5])
+  const isMulti = drawn.strategy === 'multi-leader'
+  return {
+    ...drawn,
+    groups: Array.from({ length: count }, () => ({
+      voters: isMulti ? prng.pick([1, 1, 1, 3]) : 1,
+      learners: 0,
+    })),
+    // Whoever is told by name with whom to exchange knows no newcomer.
+    topology: 'mesh',
+    hostileUs: prng.intInclusive(6, 12) * 1_000_000,
+    clients: 3,
+    thinkUs: prng.pick([60_000, 120_000]),
+    roamPercent: prng.pick([10, 50, 100]),
+    peopleEveryUs: prng.pick([500_000, 1_000_000, 2_000_000]),
+    people: {
+      join: prng.intInclusive(0, 2),
+      remove: prng.intInclusive(1, 2),
+      lose: prng.intInclusive(0, 2),
+      moveKeeper: prng.intInclusive(0, 2),
+      takeOver: prng.intInclusive(0, 3),
+      revive: prng.intInclusive(0, 2),
+      return: prng.intInclusive(1, 3),
+    },
+    goneForGoodPercent: prng.pick([0, 50, 100]),
+  }
+}
+
+/** Nobody does anything. */
+const NOBODY: OriginsProfile['people'] = {
+  join: 0,
+  remove: 0,
+  lose: 0,
+  moveKeeper: 0,
+  takeOver: 0,
+  revive: 0,
+  return: 0,
 }
 
 /** Everybody writes the same few rows, and hears of the others late. */
@@ -136,5 +211,8 @@ function drawAnyOrigins(prng: Prng): OriginsProfile {
       crashGroup: sometimes(40, 1, 3),
       changeRule: sometimes(20, 1, 1),
     },
+    peopleEveryUs: 0,
+    people: NOBODY,
+    goneForGoodPercent: 0,
   }
 }

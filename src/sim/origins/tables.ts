@@ -6,6 +6,7 @@
  */
 import type { Prng } from '../../base/prng.ts'
 import type { RuleChange } from '../../model/origin-entry.ts'
+import type { MergeFunctions } from '../../store/merge/rule-book.ts'
 import type { Fact, Work } from '../tables.ts'
 import { step } from '../tables.ts'
 
@@ -64,9 +65,27 @@ export const RULES: readonly RuleChange[] = [
   { table: 'ledger', column: '', rule: 'abort' },
 ]
 
+/** Merge functions of the application. */
+export const FUNCTIONS: MergeFunctions = new Map([
+  ['longer', (_, ours, theirs) => (sizeOf(ours) > sizeOf(theirs) ? ours : theirs)],
+  [
+    'picky',
+    // One that fails counts as `last`.
+    (base, ours) => {
+      if (base === null) throw new Error('It was not there.')
+      return ours
+    },
+  ],
+])
+
+function sizeOf(value: unknown): number {
+  return typeof value === 'string' ? value.length : 0
+}
+
 /** Rules that somebody may set and reset while all goes on. */
 export function drawRule(prng: Prng): RuleChange {
-  return { table: 'kv', column: 'v', rule: prng.pick(['first', 'last', 'max', 'both']) }
+  const rule = prng.pick(['first', 'last', 'max', 'both', 'function:longer', 'function:picky'])
+  return { table: 'kv', column: 'v', rule }
 }
 
 /** One row: left and right of each fact. Unique values are counted past their index. */

@@ -14,7 +14,7 @@ import {
 import { OrderedTransactions } from '../../store/merge/ordered.ts'
 import { cellsFromJson } from '../../store/merge/row-json.ts'
 import { setRule } from '../../store/merge/rule-book.ts'
-import { SCHEMA } from './tables.ts'
+import { FUNCTIONS, SCHEMA } from './tables.ts'
 
 /** Runs a query; rows as arrays. */
 export type Query = (sql: string) => readonly (readonly unknown[])[]
@@ -69,7 +69,7 @@ export class OriginsTwin {
         return
       case 'rule':
         this.#restoreTriggers()
-        setRule(this.#db, operation.rule, new Map())
+        setRule(this.#db, operation.rule, FUNCTIONS)
         this.#ordered = this.#read()
         return
       default:
@@ -79,7 +79,7 @@ export class OriginsTwin {
 
   /** With the triggers there, because merging reads them, and then without, so that none fires. */
   #read(): OrderedTransactions {
-    const ordered = new OrderedTransactions(this.#db)
+    const ordered = new OrderedTransactions(this.#db, FUNCTIONS)
     const triggers = this.query("select name, sql from sqlite_schema where type = 'trigger'")
     for (const [name] of triggers) this.#db.exec(`drop trigger "${name}"`)
     this.#triggers = triggers.map(([, sql]) => String(sql))

@@ -1,7 +1,8 @@
 /**
  * A simulated world of several groups, each with a leader that writes: clients of any of them,
  * trouble within and between them, and checkers of each group's order, of what passes between
- * origins, and of what clients are told. Healed, all must become equal to the twin, and silent.
+ * origins, and of what clients are told. In some, groups join, are removed and return, and another
+ * one keeps or takes over. Healed, all must become equal to the twin, and silent.
  */
 import { mkdirSync, rmSync } from 'node:fs'
 import { assert, present } from '../../base/assert.ts'
@@ -14,7 +15,7 @@ import type { SessionToken } from '../../model/request.ts'
 import type { VerifyReport } from '../../node/verifier.ts'
 import { Client } from '../client.ts'
 import { checksums } from '../database-file.ts'
-import { idOf, SimGroup } from '../group.ts'
+import { type GroupOptions, idOf, SimGroup } from '../group.ts'
 import { Life, type LifeOptions, type Outcome } from '../life.ts'
 import { Nemesis } from '../nemesis.ts'
 import { SimNetwork } from '../network.ts'
@@ -23,13 +24,18 @@ import { Lifetime } from '../schedule.ts'
 import { OPS_QUERY } from '../tables.ts'
 import { BASE, type Templates } from '../templates.ts'
 import type { Write } from '../write-book.ts'
-import { EntryChecker } from './entries.ts'
+import type { Asking } from './admin.ts'
+import { enter } from './entering.ts'
+import { type Beginning, EntryChecker } from './entries.ts'
 import { Founding, type GroupPlan } from './founding.ts'
 import { OriginsHistory } from './history.ts'
+import type { Incarnation } from './incarnation.ts'
 import { originsManners } from './manners.ts'
+import { Membership, writersOf } from './membership.ts'
 import { GroupNemesis } from './nemesis.ts'
-import { drawOriginsProfile, type OriginsProfile } from './profile.ts'
-import { FACTS_QUERY, factsOf, SCHEMA_WORK } from './tables.ts'
+import { People, type Realm } from './people.ts'
+import { drawOriginsProfile, type GroupSize, type OriginsProfile } from './profile.ts'
+import { FACTS_QUERY, FUNCTIONS, factsOf, SCHEMA_WORK } from './tables.ts'
 import { abortedOf, compare, everything, OriginsTwin } from './twin.ts'
 
 export interface OriginsWorldOptions extends LifeOptions {
@@ -40,9 +46,20 @@ export interface OriginsWorldOptions extends LifeOptions {
   readonly adjust?: (profile: OriginsProfile) => OriginsProfile
 }
 
+interface NewGroup extends Pick<Incarnation, 'label' | 'called' | 'origin'> {
+  readonly size: GroupSize
+  /** By name, whom it is told to exchange with; empty: all. */
+  readonly neighbours: readonly string[]
+  readonly file: GroupOptions['found']
+  readonly twin: GroupOptions['foundTwin']
+  readonly beginning: Beginning | null
+}
+
 const CLUSTER = 'simulated'
 /** So long nothing happens once a world is silent. */
 const SILENCE_US = 5_000_000
+/** For people to remove what is gone and bring back what was removed, step by step. */
+const SETTLING_US = 120_000_000
 /** Others may have to wait until their clocks show what ours does. */
 const LAST_WRITE_MS = 20_000
 /** Tables are looked at so often, which takes longer than most else. */
@@ -57,16 +74,23 @@ export class OriginsWorld extends Life {
   readonly profile: OriginsProfile
   readonly network: SimNetwork
   readonly history: OriginsHistory
-  readonly entries = new EntryChecker()
-  /** By name. */
+  readonly entries: EntryChecker
+  /** Those that are there now, by the beginning of their nodes' names. */
   readonly groups = new Map<string, SimGroup>()
+  /** All that there ever were. */
+  readonly incarnations: Incarnation[] = []
   readonly #options: OriginsWorldOptions
   readonly #prng: Prng
   readonly #founding: Founding
   readonly #life = new Lifetime()
+  /** Of those that are there now; clients ask these. */
+  readonly #labels: string[] = []
+  /** How many labels were given. */
+  #named = 0
   #clients: readonly Client[] = []
-  #nemeses: readonly Nemesis[] = []
+  readonly #nemeses: Nemesis[] = []
   #between: GroupNemesis | null = null
+  #people: People | null = null
   #healed = false
 
   constructor(options: OriginsWorldOptions) {
@@ -80,14 +104,15 @@ export class OriginsWorld extends Life {
     const { profile } = this
     const far = { delay: profile.far, isFar: isOtherGroup }
     this.network = new SimNetwork(this.schedule, prng.fork(), profile, checksums, far)
-    this.history = new OriginsHistory(profile.groups.length)
     this.#founding = new Founding(profile, options.templates, idOf)
+    const zones = new Map(this.#founding.plans.map(({ name, zone }) => [name, zone]))
+    this.history = new OriginsHistory(zones, profile.peopleEveryUs > 0)
+    this.entries = new EntryChecker(new Membership(this.#founding.cluster))
     mkdirSync(options.directory, { recursive: true })
-    const { plans } = this.#founding
-    for (const plan of plans) this.#add(plan)
+    for (const plan of this.#founding.plans) this.#found(plan)
     // The first entry of each, before anybody's second, which takes those.
-    for (const { name, origin } of plans) {
-      this.entries.look(origin, this.group(name).order, this.#latest(name), BASE.index + 1)
+    for (const { origin, group } of this.incarnations) {
+      this.entries.look(origin, group.order, this.#latest(group), BASE.index + 1)
     }
   }
 
@@ -98,17 +123,18 @@ export class OriginsWorld extends Life {
     this.heal()
     this.#finish()
     const counts = { crashes: 0, takenBack: 0, installs: 0, verified: 0 }
-    for (const group of this.groups.values()) {
+    for (const { group } of this.incarnations) {
       for (const key of ['crashes', 'takenBack', 'installs', 'verified'] as const) {
         counts[key] += group.counts[key]
       }
     }
-    return this.outcome({ ...this.history.counts, ...counts, ...this.entries.counts })
+    const people = this.#people?.counts
+    return this.outcome({ ...this.history.counts, ...counts, ...this.entries.counts, ...people })
   }
 
   /** Removes all that the world has on the machine. */
   close(): void {
-    for (const group of this.groups.values()) group.close()
+    for (const { group } of this.incarnations) group.close()
     rmSync(this.#options.directory, { recursive: true, force: true })
   }
 
@@ -117,37 +143,53 @@ export class OriginsWorld extends Life {
     return [...this.groups.values()].flatMap(({ nodes }) => nodes)
   }
 
-  group(name: string): SimGroup {
-    return present(this.groups.get(name), () => `group ${name}`)
+  group(label: string): SimGroup {
+    return this.#incarnation(label).group
+  }
+
+  #incarnation(label: string): Incarnation {
+    return present(
+      this.incarnations.find((each) => each.label === label),
+      () => `group ${label}`,
+    )
   }
 
   protected override observe(): void {
-    for (const { name, origin } of this.#founding.plans) {
-      const group = this.group(name)
+    const { latest } = this.entries.membership
+    for (const { origin, group, state } of this.incarnations) {
+      if (state !== 'here') continue
       group.observe()
-      this.entries.look(origin, group.order, this.#latest(name))
+      this.entries.look(origin, group.order, this.#latest(group))
+    }
+    if (this.entries.membership.latest !== latest) {
+      this.history.counted(writersOf(this.entries.membership.latest).length)
     }
   }
 
   /** Stamps after this are too far ahead of the clocks of a group. */
-  #latest(name: string): number {
+  #latest({ nodes }: SimGroup): number {
     const { faults, driftMaxMs } = this.profile
     // It may have been decided before a clock was set back.
     if (faults.clockJump > 0) return Number.POSITIVE_INFINITY
-    const clocks = this.group(name).nodes.map(({ wallMs }) => wallMs)
+    const clocks = nodes.map(({ wallMs }) => wallMs)
     return (Math.max(...clocks) + driftMaxMs) * 1_000
   }
 
   protected override describe(): string {
-    return [...this.groups.values()].map((group) => group.describe()).join('\n  ')
+    const { entries } = this
+    const groups = this.incarnations.map(({ label, origin, state, group }) => {
+      const { epoch } = entries.clusterOf(origin)
+      return `${label} is ${origin}, ${state}, knows version ${epoch}: ${group.describe()}`
+    })
+    return [...groups, JSON.stringify(entries.membership.latest)].join('\n  ')
   }
 
   /** Lets clients and trouble in. */
   populate(): void {
     const { schedule, profile, history, network, groups } = this
-    const manners = originsManners(profile, [...groups.keys()])
-    const shared = { schedule, profile, life: this.#life }
+    const manners = originsManners(profile, this.#labels)
     const note = (who: string, what: string): void => this.note(who, what)
+    const shared = { schedule, profile, life: this.#life, note }
     this.#clients = Array.from({ length: profile.clients }, (_, i) => {
       return new Client({
         ...shared,
@@ -159,27 +201,93 @@ export class OriginsWorld extends Life {
           const up = this.group(group).nodes.filter((node) => node.up && node.ledger.last.index > 0)
           return up.length === 0 ? null : prng.pick(up)
         },
-        note,
         acked: (group, token, write) => {
           this.afterwards(() => this.#checkAck(group, token, write))
         },
       })
     })
-    this.#nemeses = [...groups].map(([name, group]) => {
-      return new Nemesis(
-        {
-          ...shared,
-          network,
-          nodes: () => group.nodes,
-          restart: (node) => group.restart(node),
-          newcomer: () => group.newcomer(),
-          verified: (report) => group.checkReport(report as VerifyReport),
-          note: (who, what) => note(`${who} of ${name}`, what),
+    for (const incarnation of this.incarnations) this.#trouble(incarnation)
+    const called = (label: string): string => this.#incarnation(label).called
+    const victims = { ...shared, network, groups, called }
+    this.#between = new GroupNemesis(victims, this.#prng.fork())
+    if (profile.peopleEveryUs > 0) this.#people = this.#letPeopleIn(shared)
+  }
+
+  /** Faults inside of a group. */
+  #trouble(incarnation: Incarnation): void {
+    const { schedule, profile, network } = this
+    const { label, group } = incarnation
+    const nemesis = new Nemesis(
+      {
+        ...{ schedule, profile, network, life: this.#life },
+        nodes: () => group.nodes,
+        restart: (node) => {
+          if (incarnation.state === 'here') group.restart(node)
         },
-        this.#prng.fork(),
-      )
+        newcomer: () => (incarnation.state === 'here' ? group.newcomer() : null),
+        verified: (report) => group.checkReport(report as VerifyReport),
+        note: (who, what) => this.note(`${who} of ${label}`, what),
+      },
+      this.#prng.fork(),
+    )
+    if (this.#healed) nemesis.stop()
+    this.#nemeses.push(nemesis)
+  }
+
+  // Groups that come and go
+
+  #letPeopleIn(asking: Asking): People {
+    const { profile, network, entries, incarnations, history } = this
+    const realm: Realm = {
+      ...{ ...asking, profile, network, entries, incarnations },
+      enter: (called, done) => this.#enter(called, asking, done),
+      fall: (group) => this.#leave(group, 'gone'),
+      arise: (group) => {
+        group.state = 'here'
+        this.#list(group)
+        group.group.heal()
+      },
+      end: (group) => this.#leave(group, 'over'),
+      reported: (names) => history.reported(names),
+    }
+    return new People(realm, this.#prng.fork())
+  }
+
+  #enter(called: string | null, asking: Asking, done: (joined: Incarnation) => void): void {
+    const label = String.fromCharCode('a'.charCodeAt(0) + this.#named)
+    this.#named += 1
+    const { directory, parts } = this.#options
+    const prng = this.#prng.fork()
+    const applicant = {
+      ...{ ...asking, prng, cluster: CLUSTER, directory, label, called: called ?? label },
+      id: idOf(`${label}1`),
+      wrapStore: parts?.wrapStore ?? ((store) => store),
+      via: () => {
+        const up = this.nodes.filter((node) => node.up && node.ledger.last.index > 0)
+        return up.length === 0 ? null : prng.pick(up)
+      },
+    }
+    enter(applicant, ({ origin, beginning, file }) => {
+      const joined = this.#add({
+        ...{ label, called: applicant.called, origin, size: { voters: 1, learners: 0 }, file },
+        ...{ beginning, neighbours: [] },
+        twin: (path, identity) => file(path, identity, { cluster: CLUSTER, members: [] }),
+      })
+      this.#trouble(joined)
+      done(joined)
     })
-    this.#between = new GroupNemesis({ ...shared, network, groups, note }, this.#prng.fork())
+  }
+
+  #leave(incarnation: Incarnation, state: 'gone' | 'over'): void {
+    incarnation.state = state
+    for (const node of incarnation.group.nodes) if (node.up) node.crash()
+    this.groups.delete(incarnation.label)
+    this.#labels.splice(this.#labels.indexOf(incarnation.label), 1)
+  }
+
+  #list({ label, group }: Incarnation): void {
+    this.groups.set(label, group)
+    this.#labels.push(label)
   }
 
   /** Ends all trouble, brings everybody back. */
@@ -187,6 +295,7 @@ export class OriginsWorld extends Life {
     this.note('world', 'heal')
     this.#healed = true
     this.#between?.stop()
+    this.#people?.stop()
     for (const nemesis of this.#nemeses) nemesis.stop()
     for (const client of this.#clients) client.stop()
     this.network.calm()
@@ -195,37 +304,54 @@ export class OriginsWorld extends Life {
 
   // Beginning
 
-  #add(plan: GroupPlan): void {
-    const { schedule, network, profile } = this
+  #found(plan: GroupPlan): void {
+    const { profile } = this
     const { name, origin } = plan
-    const { directory, parts = {} } = this.#options
-    const size = present(profile.groups[this.groups.size], () => name)
-    const neighbours = graphOf(
+    const graph = graphOf(
       profile.topology,
       this.#founding.plans.map((each) => each.name),
-    ).flatMap(([a, b]) => (a === name ? [b] : b === name ? [a] : []))
+    )
+    const neighbours = graph.flatMap(([a, b]) => (a === name ? [b] : b === name ? [a] : []))
+    this.#named += 1
+    this.#add({
+      ...{ label: name, called: name, origin, beginning: null },
+      size: present(profile.groups[this.groups.size], () => name),
+      // Whoever is told with whom to exchange knows nobody who comes later.
+      neighbours: profile.peopleEveryUs > 0 ? [] : neighbours,
+      file: (path, identity, members) => this.#founding.file(plan, path, identity, members),
+      twin: (path, identity) => this.#founding.twin(plan, path, identity),
+    })
+  }
+
+  #add({ label, called, origin, size, neighbours, file, twin, beginning }: NewGroup): Incarnation {
+    const { schedule, network, profile } = this
+    const { directory, parts = {} } = this.#options
+    const functions = FUNCTIONS
     const group = new SimGroup({
-      cluster: CLUSTER,
-      prefix: name,
-      ...size,
-      schedule,
-      network,
-      profile,
+      ...{ cluster: CLUSTER, prefix: label, ...size, schedule, network, profile, directory },
       prng: this.#prng,
       contentPrng: this.#prng.fork(),
-      parts,
-      directory,
-      driver: { exchangeWith: neighbours, driftMaxMs: profile.driftMaxMs },
-      found: (path, identity, members) => this.#founding.file(plan, path, identity, members),
-      foundTwin: (path, identity) => this.#founding.twin(plan, path, identity),
+      parts: { ...parts, openOptions: (name) => ({ functions, ...parts.openOptions?.(name) }) },
+      twinOptions: { functions },
+      driver: {
+        exchangeWith: neighbours,
+        driftMaxMs: profile.driftMaxMs,
+        // Where logs are short they are so by size, too: what others lack must stay all the same.
+        ...(profile.retainEntries < 100 ? { retainBytes: 4_000 } : {}),
+      },
+      found: file,
+      foundTwin: twin,
       join: (path, identity) => this.#founding.joiner(path, identity),
       shadows: false,
       healed: () => this.#healed,
       voted: () => {},
       note: (who, what) => this.note(who, what),
     })
-    this.groups.set(name, group)
-    this.entries.add(origin, BASE.index)
+    const incarnation: Incarnation = { label, called, origin, group, state: 'here' }
+    this.incarnations.push(incarnation)
+    this.#list(incarnation)
+    this.entries.add(origin, BASE.index, beginning)
+    return incarnation
   }
 
   // Watching
@@ -240,27 +366,27 @@ export class OriginsWorld extends Life {
     if (entry === null || (entry.kind !== 'data' && entry.kind !== 'schema')) return
     const { own } = decodeBatch(entry.body)
     if (own === undefined) return
-    const count = this.groups.size
-    const copies =
-      ack === 'all' ? count : ack === 'quorum' ? Math.floor(count / 2) + 1 : Number(ack)
-    if (copies > 0) this.entries.checkCopies(own.origin, own.sequence, copies)
-    if (ack === 'stable') this.entries.checkStable(own.origin, own.time)
+    if (ack === 'stable') this.entries.checkStable(own)
+    else if (ack !== 'majority') this.entries.checkCopies(own, ack)
   }
 
   // End
 
   #finish(): void {
     this.soon('the last requests of the clients', () => this.#clients.every(({ idle }) => idle))
-    for (const [name, group] of this.groups) {
-      this.soon(`an election in ${name}`, () => group.leader() !== null)
+    for (const [label, group] of this.groups) {
+      this.soon(`an election in ${label}`, () => group.leader() !== null)
     }
     let mended = false
     this.#between?.mend(() => {
       mended = true
     })
     this.soon('mending', () => mended)
-    for (const name of this.groups.keys()) {
-      this.soon(`a write at \`stable\` in ${name}`, this.#lastWrite(name))
+    if (this.#people !== null) {
+      this.soon('agreeing on the groups', this.#people.settles(), SETTLING_US)
+    }
+    for (const label of this.groups.keys()) {
+      this.soon(`a write at \`stable\` in ${label}`, this.#lastWrite(label))
     }
     this.soon('all entries everywhere', () => this.#isEverywhere())
     let look = 0
@@ -299,10 +425,15 @@ export class OriginsWorld extends Life {
   }
 
   #isEverywhere(): boolean {
-    const origins = this.#founding.plans.map(({ origin }) => origin)
+    const origins = this.#present.map(({ origin }) => origin)
+    for (const origin of origins) this.entries.checkMember(origin)
     const [first, ...others] = origins.map((origin) => this.entries.heldBy(origin))
     const equal = others.every((other) => compareFrontiers(first ?? new Map(), other) === 'equal')
     return equal && [...this.groups.values()].every((group) => group.caughtUp())
+  }
+
+  get #present(): readonly Incarnation[] {
+    return this.incarnations.filter(({ state }) => state === 'here')
   }
 
   #members(): readonly SimNode[] {

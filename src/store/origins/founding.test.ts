@@ -12,9 +12,12 @@ import {
   exchangeOf,
   followerOf,
   hits,
+  lacking,
   originate,
   originsOf,
+  ship,
   shipAll,
+  startOrigins,
 } from './origin-fixture.ts'
 
 /** Makes a group of its own of a copy of another's file. */
@@ -29,9 +32,14 @@ test('a snapshot installed in a group keeps what it knows of the origins', (t) =
   const [a, b] = busy(t)
   shipAll([a, b])
   a.must("insert into kv values (9, 'nine', 9)")
+  const [empty] = startOrigins(t, folderOf(t), 1, '')
+  assert.ok(empty !== undefined)
   const follower = followerOf(t, a, 'f')
   assert.deepEqual(originsOf(follower), originsOf(a))
   assert.deepEqual(contentless(follower), contentless(a))
+  // Should it lead one day, others may ask it for what it did not make.
+  assert.deepEqual(exchangeOf(follower).base, exchangeOf(a).base)
+  assert.deepEqual(lacking(follower, empty), lacking(a, empty))
   // The leader's last entry was not known to be committed: it can still be taken back.
   follower.truncate(follower.log.last.index - 1)
   assert.deepEqual(follower.query('select id from kv where id = 9'), [])
@@ -54,17 +62,46 @@ test('a new group begins with the rows of another, and goes on from there', (t) 
   assert.equal(originsOf(c).self, 'o2')
   assert.equal(originsOf(c).cluster.epoch, 2)
   const state = exchangeOf(c)
-  assert.deepEqual(state.base, state.held)
   assert.deepEqual(state.latest.map(({ origin }) => origin).sort(), ['o0', 'o1'])
   assert.deepEqual(c.log.last, { term: 1, index: 1 })
   c.reopen()
   assert.equal(originsOf(c).self, 'o2')
   c.must("insert into kv values (11, 'eleven', 11)", "update kv set value = 'c' where id = 1")
   b.must("update kv set value = 'b' where id = 1")
-  // It has nothing of what it began with to hand on, but others have.
   shipAll([a, b, c])
   for (const each of [b, c]) assert.deepEqual(contentless(each), contentless(a))
   assert.deepEqual(hits(b, 'eleven'), [11])
+})
+
+test('what a new group began with, it hands on to those who were not known to hold it', (t) => {
+  const [a, b] = busy(t)
+  shipAll([a, b])
+  const joined = clusterOf(3)
+  originate(a, [{ kind: 'cluster', cluster: { ...joined, epoch: 2 } }])
+  b.must("update kv set value = 'b' where id = 3")
+  ship(b, a)
+  for (let i = 20; i < 30; i += 1) a.must(`insert into kv values (${i}, 'late', 1)`)
+  // What b has said that it holds is not carried along.
+  const known = exchangeOf(b).latest.find(({ origin }) => origin === 'o1')
+  // With this the rest is known to be committed.
+  originate(a, [])
+  const c = foundFrom(t, a, 'o2')
+  const { base, held } = exchangeOf(c)
+  assert.equal(base.get('o0'), known?.dependencies.get('o0'))
+  assert.equal(held.get('o0'), exchangeOf(a).held.get('o0'))
+  assert.deepEqual(base.get('o1'), held.get('o1'))
+  c.reopen()
+  c.must("insert into kv values (11, 'eleven', 11)")
+  // The one that it was copied from is gone.
+  assert.equal(ship(c, b, 3), 3)
+  while (ship(c, b) > 0);
+  ship(b, c)
+  assert.deepEqual(contentless(b), contentless(c))
+  assert.deepEqual(b.query("select count(*) from kv where value = 'late'"), [[10]])
+  // Once its own log is cut, everybody has it.
+  c.send({ kind: 'compact', ticket: 0, to: toLogIndex(c.log.applied) })
+  assert.deepEqual(c.query('select count(*) from _quorate_inherited'), [[0]])
+  assert.deepEqual(exchangeOf(c).base, exchangeOf(c).held)
 })
 
 test('a group can only begin from a snapshot that knows it', (t) => {

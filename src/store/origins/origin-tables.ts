@@ -6,7 +6,7 @@
 import { present } from '../../base/assert.ts'
 import type { LogIndex } from '../../base/brand.ts'
 import type { Answer, EntryHead } from '../../core/order/clock/exchange/types.ts'
-import type { Frontier } from '../../core/order/clock/frontier.ts'
+import { type Frontier, NOTHING, type Range } from '../../core/order/clock/frontier.ts'
 import type { Mark } from '../../core/order/clock/stability.ts'
 import type { ClockTime, Origin } from '../../core/order/clock/stamp.ts'
 import { clusterToJson, decodeCluster, decodeGroupNodes } from '../../model/cluster-codec.ts'
@@ -22,7 +22,11 @@ const TABLES = `
   ) without rowid;
   create table _quorate_kept (
     number integer primary key, origin text not null, sequence integer not null, body blob not null
-  );`
+  );
+  create table _quorate_inherited (
+    origin text not null, sequence integer not null, number integer not null, body blob not null,
+    primary key (origin, sequence)
+  ) without rowid;`
 
 const HEAD = 'origin, sequence, time, dependencies, epoch, answer, bytes'
 const SQL = {
@@ -31,7 +35,13 @@ const SQL = {
   set: `insert into _quorate_state (key, value) values (?, ?)
     on conflict (key) do update set value = excluded.value where value is not excluded.value`,
   nodes: `select substr(key, 7), value from _quorate_state where key glob 'nodes *'`,
-  origins: 'select distinct origin from _quorate_entries',
+  // Jumps from one to the next: there may be millions of entries of each.
+  origins: `with recursive found (origin) as (
+      select min(origin) from _quorate_entries
+      union all
+      select (select min(e.origin) from _quorate_entries e where e.origin > found.origin)
+        from found where found.origin is not null
+    ) select origin from found where origin is not null`,
   held: 'select max(sequence) from _quorate_entries where origin = ?',
   add: `insert into _quorate_entries (idx, ${HEAD}) values (?, ?, ?, ?, ?, ?, ?, ?)`,
   head: `select ${HEAD} from _quorate_entries where origin = ? and sequence = ?`,
@@ -39,7 +49,6 @@ const SQL = {
     and answer <> 'none' order by sequence desc limit 1`,
   until: `select sequence, dependencies from _quorate_entries where origin = ? and sequence <= ?
     and time <= ? order by sequence desc limit 1`,
-  through: 'select max(sequence) from _quorate_entries where origin = ? and idx <= ?',
   firstFrom: `select min(sequence) from _quorate_entries where origin = ? and idx > ?`,
   logged: `select sequence, idx from _quorate_entries
     where origin = ? and sequence between ? and ? and idx > ? order by sequence limit ?`,
@@ -47,6 +56,12 @@ const SQL = {
   cutThrough: `delete from _quorate_entries where origin = ? and idx <= ? and sequence < ?
     and sequence not in (?, ?)`,
   forgetPlaces: 'update _quorate_entries set idx = 0',
+  inherit: 'insert or ignore into _quorate_inherited values (?, ?, ?, ?)',
+  firstInherited: 'select min(sequence) from _quorate_inherited where origin = ?',
+  inherited: `select number, sequence from _quorate_inherited
+    where origin = ? and sequence between ? and ? order by sequence limit ?`,
+  inheritedBody: 'select body from _quorate_inherited where origin = ? and sequence = ?',
+  disinherit: 'delete from _quorate_inherited',
   keep: 'insert into _quorate_kept (origin, sequence, body) values (?, ?, ?)',
   kept: 'select origin, sequence from _quorate_kept order by number',
   keptBelow: `select k.origin, k.sequence from _quorate_kept k join _quorate_entries e
@@ -55,6 +70,14 @@ const SQL = {
   keptBody: 'select body from _quorate_kept where origin = ? and sequence = ?',
   unkeep: 'delete from _quorate_kept where origin = ? and sequence = ?',
 } as const
+
+/** An entry that a new group began with. */
+interface Inherited {
+  readonly origin: Origin
+  readonly sequence: number
+  /** What goes before what. */
+  readonly number: number
+}
 
 /** Where an entry is in the log of its group. */
 export interface Place {
@@ -178,6 +201,12 @@ export class OriginTables {
     return row === undefined ? null : toHead(row)
   }
 
+  /** What an origin is known to hold by its last entry here. */
+  knownOf(origin: Origin): Frontier {
+    const head = this.head(origin, this.heldOf(origin))
+    return head === null ? NOTHING : new Map(head.dependencies).set(origin, head.sequence)
+  }
+
   /** The last one through a number that asks for an answer. */
   wanted(origin: Origin, through: number): Mark | null {
     const row = this.#sql.wanted.row(origin, through)
@@ -191,9 +220,18 @@ export class OriginTables {
     return { sequence: Number(row[0]), dependencies: toFrontier(row[1]) }
   }
 
-  /** The highest number that is not in the log above `base` any more, with all before it. */
+  /**
+   * The highest number that can't be read any more, with all before it: the log begins after `base`, and
+   * none is inherited.
+   */
   goneOf(origin: Origin, base: LogIndex): number {
-    const first = this.#sql.firstFrom.row(origin, base)?.[0] ?? null
+    const first = this.#sql.firstInherited.row(origin)?.[0] ?? null
+    return first === null ? this.#loggedThrough(origin, base) : Number(first) - 1
+  }
+
+  /** The highest number that was logged through an index, or before this log began. */
+  #loggedThrough(origin: Origin, index: LogIndex): number {
+    const first = this.#sql.firstFrom.row(origin, index)?.[0] ?? null
     return first === null ? this.heldOf(origin) : Number(first) - 1
   }
 
@@ -217,12 +255,16 @@ export class OriginTables {
     this.#sql.cutAbove.run(index)
   }
 
-  /** The log forgets entries through an index; what others or we may still ask for stays. */
+  /**
+   * The log forgets entries through an index, which all groups hold, and so all before them: what was
+   * inherited goes. Heads that others or we may still ask for stay.
+   */
   cutThrough(index: LogIndex): void {
     const { stable } = this
+    this.#sql.disinherit.run()
     for (const origin of this.origins) {
       // Not a later one: that may not be committed.
-      const last = Number(this.#sql.through.row(origin, index)?.[0] ?? 0)
+      const last = this.#loggedThrough(origin, index)
       const applied = Math.min(last, this.appliedOf(origin))
       const wanted = this.wanted(origin, applied)?.sequence ?? 0
       const seen = this.seenAt(origin, applied, stable)?.sequence ?? 0
@@ -233,6 +275,25 @@ export class OriginTables {
   /** The log begins anew: nothing of what is held is in it. */
   forgetPlaces(): void {
     this.#sql.forgetPlaces.run()
+  }
+
+  // Entries of the log that the file had before it was a new group's
+
+  /** @param number rises with its place in that log */
+  inherit({ origin, sequence, body }: OriginEntry, number: number): void {
+    this.#sql.inherit.run(origin, sequence, number, body)
+  }
+
+  /** The first of entries first to last that were inherited. */
+  inherited({ origin, first, last }: Range, max: number): readonly Inherited[] {
+    return this.#sql.inherited.rows(origin, first, last, max).map(([number, sequence]) => {
+      return { origin, sequence: Number(sequence), number: Number(number) }
+    })
+  }
+
+  inheritedEntry({ origin, sequence }: Inherited): OriginEntry {
+    const entry = this.#entry(origin, sequence, this.#sql.inheritedBody.row(origin, sequence)?.[0])
+    return present(entry, () => `inherited entry ${sequence} of ${origin}`)
   }
 
   // Entries whose time has not come
@@ -258,7 +319,10 @@ export class OriginTables {
 
   /** Null: it is not here. */
   keptEntry(origin: Origin, sequence: number): OriginEntry | null {
-    const body = this.#sql.keptBody.row(origin, sequence)?.[0]
+    return this.#entry(origin, sequence, this.#sql.keptBody.row(origin, sequence)?.[0])
+  }
+
+  #entry(origin: Origin, sequence: number, body: unknown): OriginEntry | null {
     const head = this.head(origin, sequence)
     if (!(body instanceof Uint8Array) || head === null) return null
     const { time, dependencies, epoch, answer } = head

@@ -1,8 +1,8 @@
 /** What the exchange asks a store for: where it stands, and entries to hand on. */
 import { present } from '../../base/assert.ts'
-import type { LogIndex } from '../../base/brand.ts'
+import { type LogIndex, next } from '../../base/brand.ts'
 import type { ExchangeState } from '../../core/order/clock/exchange/types.ts'
-import type { Frontier, Range } from '../../core/order/clock/frontier.ts'
+import { type Frontier, holds, type Range } from '../../core/order/clock/frontier.ts'
 import type { Origin } from '../../core/order/clock/stamp.ts'
 import type { Entry } from '../../model/entry.ts'
 import { decodeOwn } from '../../model/entry-codec.ts'
@@ -78,11 +78,43 @@ function* entriesOf(
   const isWanted = (entry: Pick<OriginEntry, 'origin' | 'sequence'>): boolean => {
     return ranges.some((range) => isIn(range, entry))
   }
-  for (const each of origins.tables.keptBelow(log.base.index).filter(isWanted)) {
-    yield present(origins.tables.keptEntry(each.origin, each.sequence), () => 'an entry kept')
+  const { tables } = origins
+  const inherited = ranges.flatMap((range) => tables.inherited(range, most))
+  for (const each of inherited.sort((a, b) => a.number - b.number)) {
+    yield tables.inheritedEntry(each)
+  }
+  for (const each of tables.keptBelow(log.base.index).filter(isWanted)) {
+    yield present(tables.keptEntry(each.origin, each.sequence), () => 'an entry kept')
   }
   for (const index of placesOf(origins, log, ranges, most)) {
     for (const logged of log.entries(index, index)) yield* entriesIn(logged).filter(isWanted)
+  }
+}
+
+/**
+ * A new group begins with a file whose log is about to go: keeps those of its entries that some other
+ * group may lack, in a transaction of the applier's. Should everybody else who has them be lost, it
+ * can hand them on.
+ */
+export function inherit(origins: Origins, log: Log): void {
+  const { tables } = origins
+  const { self } = tables
+  const known = tables.cluster.origins
+    .filter(({ origin, standing }) => standing.kind === 'writes' && origin !== self)
+    .map(({ origin }) => tables.knownOf(origin))
+  const applied = new Map(tables.origins.map((origin) => [origin, tables.appliedOf(origin)]))
+  const { base, last } = log
+  if (last.index === base.index) return
+  let number = 0
+  for (const logged of log.entries(next(base.index), last.index)) {
+    for (const entry of entriesIn(logged)) {
+      const { origin, sequence } = entry
+      const isLacked = known.some((frontier) => !holds(frontier, origin, sequence))
+      // What waits for its time is kept anyway.
+      if (!isLacked || !holds(applied, origin, sequence)) continue
+      number += 1
+      tables.inherit(entry, number)
+    }
   }
 }
 

@@ -2,6 +2,7 @@
 import { deepEqual, equal, ok, throws } from 'node:assert/strict'
 import { test } from 'node:test'
 import { covers } from '../frontier.ts'
+import type { Reach } from '../quorums.ts'
 import type { Rules } from './rules.ts'
 import { graphOf } from './test-graphs.ts'
 import { TestWorld, type WorldOptions } from './test-world.ts'
@@ -87,6 +88,82 @@ test('levels: copies, final, a frontier of elsewhere, and a read that consults o
   ok(w.group('c').asked.has(session))
   w.run(300)
   ok(!w.group('c').asked.has(session) && !w.group('c').asked.has(read))
+})
+
+test('levels by zone: one of the own, and one of each', () => {
+  const zones = new Map([
+    ['a', 'east'],
+    ['b', 'east'],
+    ['c', 'west'],
+  ])
+  const w = world('abcd', 'mesh', { zones })
+  const { asked } = w.group('a')
+  const waits = (copies: Reach) => w.wait('a', { kind: 'copies', sequence: 1, copies })
+  for (const other of 'cd') w.cut('a', other)
+  for (const other of 'cd') w.cut('b', other)
+  w.cut('c', 'd')
+  w.write('a', 'now')
+  const [local, each] = [waits('local-quorum'), waits('each-quorum')]
+  w.settle()
+  ok(!asked.has(local) && asked.has(each))
+  // Those without a zone are one.
+  w.cuts.delete('a-c')
+  w.relink('a')
+  w.run(300)
+  ok(asked.has(each))
+  w.cuts.delete('c-d')
+  w.relink('d')
+  w.run(2_000)
+  ok(!asked.has(each))
+
+  const reads = (name: string, consulted: Reach) => w.wait(name, { kind: 'read', consulted })
+  const [near, far] = [reads('b', 'local-quorum'), reads('b', 'each-quorum')]
+  w.run(300)
+  ok(!w.group('b').asked.has(near) && w.group('b').asked.has(far))
+})
+
+test('a level is judged by the members in force, also for who waits already', () => {
+  const w = world('abc', 'mesh', { zones: new Map([...'abc'].map((name) => [name, 'east'])) })
+  for (const other of 'bc') w.cut('a', other)
+  w.write('a')
+  w.store('a')
+  const wait = w.wait('a', { kind: 'copies', sequence: 1, copies: 'local-quorum' })
+  w.move('b', 'west')
+  w.catchUpMembers('a')
+  ok(w.group('a').asked.has(wait))
+  w.change('c', { kind: 'frozen' })
+  w.catchUpMembers('a')
+  ok(!w.group('a').asked.has(wait))
+})
+
+test('a copy counts when all know of the member that has it', () => {
+  const w = world('abc', 'mesh')
+  for (const other of 'ab') w.cut('c', other)
+  for (const name of 'de') {
+    w.change(name, { kind: 'writes', since: w.members.epoch + 1 })
+    w.add(name, 0)
+  }
+  for (const name of 'abde') {
+    for (const other of 'abde') if (name < other) w.link(name, other)
+    w.catchUpMembers(name)
+  }
+  for (const name of 'de') w.relink(name)
+  w.cut('a', 'b')
+  w.write('a', 'now')
+  const wait = w.wait('a', { kind: 'copies', sequence: 1, copies: 'quorum' })
+  w.run(1_000)
+  equal(held(w, 'e')['a'], w.group('a').exchange.held.get('a'))
+  // b and c are most of those that c knows of, and have nothing of it.
+  ok(w.group('a').asked.has(wait))
+  w.cuts.delete('a-b')
+  w.relink('a')
+  w.run(500)
+  ok(w.group('a').asked.has(wait))
+  w.cuts.clear()
+  w.catchUpMembers('c')
+  w.relink('c')
+  w.run(1_000)
+  ok(!w.group('a').asked.has(wait))
 })
 
 test('a clock far ahead: kept, handed on, not applied before its time, and an alarm', () => {

@@ -6,6 +6,7 @@
  */
 import { assert, unreachable } from '../../../../base/assert.ts'
 import { covers, type Frontier, meet, NOTHING, type Range } from '../frontier.ts'
+import type { Quorum, Reach } from '../quorums.ts'
 import type { ClockTime, Origin } from '../stamp.ts'
 import { tickAlarms } from './alarms.ts'
 import { check } from './checks.ts'
@@ -87,15 +88,15 @@ export class Exchange {
     return this.#state.members
   }
 
-  /**
-   * Whether entries of our own may be made: we are a member, every other writer is known to know
-   * it, and this replica is neither an old copy nor about to be replaced by a snapshot.
-   */
   /** Whether the order of everything that is in the data here is final. */
   get isFinal(): boolean {
     return this.#state.isFinal
   }
 
+  /**
+   * Whether entries of our own may be made: we are a member, every other writer is known to know
+   * it, and this replica is neither an old copy nor about to be replaced by a snapshot.
+   */
   get mayWrite(): boolean {
     return this.#state.mayWrite
   }
@@ -113,9 +114,20 @@ export class Exchange {
     return this.#state.accepts(snapshot)
   }
 
-  /** How many members, this one included, hold an entry of ours durably. */
-  copies(sequence: number): number {
-    return this.#state.copies(sequence)
+  /** What a level asks of the members in force. */
+  quorums(reach: Reach): readonly Quorum[] {
+    return this.#state.quorums(reach)
+  }
+
+  /** Whether a member, this one included, is known to hold an entry of ours durably. */
+  isCopied(sequence: number, member: Origin): boolean {
+    return this.#state.isCopied(sequence, member)
+  }
+
+  /** Members that are not known to know who the members are now. */
+  get unaware(): readonly Origin[] {
+    const s = this.#state
+    return s.active.filter((origin) => s.knownBy(origin) < s.members.epoch)
   }
 
   /** What an origin is known to hold durably: told by itself, or by its entries. */

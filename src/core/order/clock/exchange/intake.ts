@@ -120,8 +120,10 @@ export function onLocal(s: State, entries: readonly EntryHead[]): void {
     const { origin, sequence, time, dependencies } = head
     const last = s.latest.get(s.self)?.time ?? 0
     assert(origin === s.self, () => `local entry of ${origin}`)
+    // What is final goes by those who stay; what else a removed group notes is nobody else's.
+    const isOut = s.standing(s.self)?.kind === 'removed'
     assert(
-      time > last && time > s.stable,
+      time > last && (isOut || time > s.stable),
       () => `own time ${time}, last ${last}, ${s.stable} final`,
     )
     assert(covers(s.applied, dependencies), () => `own entry saw ${show(dependencies)}`)

@@ -17,6 +17,8 @@ export interface Rules {
   readonly mayTake: (epoch: number, own: number) => boolean
   /** What a replica says that it holds. */
   readonly tells: (durable: Frontier, handed: Frontier) => Frontier
+  /** Whether enough members hold an entry. */
+  readonly copied: (count: number, wanted: number) => boolean
   /** Whether enough members have been consulted for a read. */
   readonly consulted: (count: number, wanted: number) => boolean
   /** Through what time the order is final, by the promises and by what still waits for its time. */
@@ -33,6 +35,7 @@ export const RULES: Rules = {
   mayTake: (epoch, own) => epoch <= own,
   // What a crash can undo must not be counted as a copy.
   tells: (durable) => durable,
+  copied: (count, wanted) => count >= wanted,
   consulted: (count, wanted) => count >= wanted,
   final: (promised, waiting) =>
     waiting.reduce((least, { time }) => Math.min(least, time - 1), promised),

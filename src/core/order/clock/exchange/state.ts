@@ -1,6 +1,7 @@
 /** The state that the parts of the exchange share, and the questions that several of them ask. */
 import { assert } from '../../../../base/assert.ts'
 import { covers, extend, type Frontier, holds, join, NOTHING } from '../frontier.ts'
+import { type Quorum, quorumsOf, type Reach } from '../quorums.ts'
 import { type Mark, stableTime } from '../stability.ts'
 import { admit, type ClockTime, type Origin } from '../stamp.ts'
 import { CausalBuffer } from './buffer.ts'
@@ -61,6 +62,8 @@ export class State {
   wanted = new Map<Origin, Mark & { readonly now: boolean }>()
   /** The highest epoch of an entry in the data, by origin. */
   epochs = new Map<Origin, number>()
+  /** The time of the last entry applied of each origin, where it is known. */
+  #appliedTimes = new Map<Origin, ClockTime>()
   /** What each origin is known to hold durably. */
   readonly evidence = new Map<Origin, Frontier>()
   stable: ClockTime = 0
@@ -87,6 +90,7 @@ export class State {
   markAskedMs: number | null = null
 
   readonly waits = new Map<number, Waiting>()
+  #quorums: { readonly of: ExchangeMembers; readonly by: Map<Reach, readonly Quorum[]> }
   readonly broken = new Set<Origin>()
   forked = false
   readonly alarms = new Map<string, Alarm>()
@@ -106,6 +110,7 @@ export class State {
     this.nowMs = clock.nowMs
     this.wallMs = clock.wallMs
     this.members = members
+    this.#quorums = { of: members, by: new Map() }
     this.buffer = new CausalBuffer(options.bufferBytesMax, options.bufferEntriesMax)
     this.window = new Window(options.windowEntriesMax)
     this.load(state)
@@ -123,6 +128,7 @@ export class State {
     this.handedTime = new Map(latest.map(({ origin, time }) => [origin, time]))
     this.wanted = new Map([...wanted].map(([origin, mark]) => [origin, { ...mark, now: false }]))
     const inData = latest.filter(({ origin, sequence }) => holds(applied, origin, sequence))
+    this.#appliedTimes = new Map(inData.map(({ origin, time }) => [origin, time]))
     this.epochs = new Map(inData.map(({ origin, epoch }) => [origin, epoch]))
     for (const head of latest) this.learnFrom(head)
     this.stable = Math.max(this.stable, stable)
@@ -146,7 +152,17 @@ export class State {
     const isOver = this.standing(this.self)?.kind === 'removed'
     return isOver || this.broken.has(origin)
       ? handed
-      : this.rules.limit(this.standing(origin), handed)
+      : this.rules.limit(this.standing(origin), Math.max(handed, this.#staying(origin)))
+  }
+
+  /**
+   * What of a frozen origin somebody holds who stays. It will count, whatever is agreed on: it came
+   * there before that one knew of the freezing, so its word for that includes it. And what ends the
+   * removal may depend on it, if the keeper is gone and another group takes over.
+   */
+  #staying(origin: Origin): number {
+    if (this.standing(origin)?.kind !== 'frozen') return 0
+    return Math.max(0, ...this.active.map((each) => this.evidence.get(each)?.get(origin) ?? 0))
   }
 
   /**
@@ -171,16 +187,29 @@ export class State {
 
   /** Everyone who writes is known to know that we joined, so nothing of ours comes too early. */
   get joined(): boolean {
-    const standing = this.standing(this.self)
+    return this.hasJoined(this.self)
+  }
+
+  /**
+   * The same of any member. Before that its copies don't count: somebody who does not know of it may
+   * read from a majority without it.
+   */
+  hasJoined(member: Origin): boolean {
+    const standing = this.standing(member)
     if (standing?.kind !== 'writes') return false
     for (const [origin, { kind }] of this.members.origins) {
-      if (origin === this.self || kind === 'removed') continue
+      if (origin === member || kind === 'removed') continue
       // It never wrote, and on its way out it never will. What it calls final rests on the others.
       if (kind === 'frozen' && !this.epochs.has(origin)) continue
-      const epoch = this.epochs.get(origin) ?? this.epochOf(origin)
-      if (!this.rules.knowsUs(epoch, standing.since)) return false
+      if (!this.rules.knowsUs(this.knownBy(origin), standing.since)) return false
     }
     return true
+  }
+
+  /** The latest epoch that an origin is known to know. */
+  knownBy(origin: Origin): number {
+    if (origin === this.self) return this.members.epoch
+    return this.epochs.get(origin) ?? this.epochOf(origin)
   }
 
   /** An origin that has never written knows what made it a member. */
@@ -237,24 +266,37 @@ export class State {
     const promising = this.promising
     if (promising.length === 0) return this.stable
     const marks = new Map<Origin, Mark>(this.latest)
-    return this.rules.final(stableTime(promising, marks, this.held), this.unapplied)
+    // Its time is that of its last transaction. The first one may be of any time after the entry before.
+    const waiting = this.unapplied.map((head) => {
+      return { ...head, time: (this.#appliedTimes.get(head.origin) ?? 0) + 1 }
+    })
+    return this.rules.final(stableTime(promising, marks, this.held), waiting)
   }
 
-  /** How many members hold an entry of ours durably. */
-  copies(sequence: number): number {
-    const has = (id: Origin): boolean => {
-      return holds(
-        id === this.self ? this.held : (this.evidence.get(id) ?? NOTHING),
-        this.self,
-        sequence,
-      )
-    }
-    return this.active.filter(has).length
+  /** Whether a member is known to hold an entry of ours durably. */
+  isCopied(sequence: number, member: Origin): boolean {
+    if (member === this.self) return holds(this.held, this.self, sequence)
+    const has = holds(this.evidence.get(member) ?? NOTHING, this.self, sequence)
+    return has && this.hasJoined(member)
+  }
+
+  /** What a level asks of the members in force. */
+  quorums(reach: Reach): readonly Quorum[] {
+    const { members } = this
+    // Asked for each wait at each step, and the same until the members change.
+    if (this.#quorums.of !== members) this.#quorums = { of: members, by: new Map() }
+    const known = this.#quorums.by.get(reach)
+    if (known !== undefined) return known
+    const groups = new Map(this.active.map((origin) => [origin, members.zones.get(origin) ?? null]))
+    const quorums = quorumsOf(reach, groups, members.zones.get(this.self) ?? null)
+    this.#quorums.by.set(reach, quorums)
+    return quorums
   }
 
   /** Notes that an entry is in the data. */
   noteApplied({ origin, sequence, time, epoch, answer }: EntryHead): void {
     this.applied = extend(this.applied, origin, sequence)
+    this.#appliedTimes.set(origin, time)
     // Read from the data, not the log: our first stamp must be later than what told us.
     this.epochs.set(origin, epoch)
     if (answer !== 'none') this.wanted.set(origin, { sequence, time, now: answer === 'now' })

@@ -5,11 +5,13 @@
  */
 import { assert, present, unreachable } from '../../../../base/assert.ts'
 import { covers, extend, type Frontier, holds, meet, NOTHING, type Range } from '../frontier.ts'
+import type { Reach } from '../quorums.ts'
 import type { Mark } from '../stability.ts'
 import { nextTime, type Origin } from '../stamp.ts'
 import { Exchange } from './exchange.ts'
 import { show } from './intake.ts'
 import { RULES, type Rules } from './rules.ts'
+import { askedOf, TestAcks } from './test-acks.ts'
 import type {
   Answer,
   Effects,
@@ -52,8 +54,9 @@ interface Disk {
 
 interface Asked {
   readonly wait: Wait
-  /** Read: what its level promises to show. */
-  readonly floor: Frontier
+  /** Read: how much had been acknowledged, and who was leaving. */
+  readonly since: number
+  readonly gone: ReadonlySet<Origin>
 }
 
 export class TestGroup {
@@ -81,6 +84,7 @@ export interface WorldOptions {
   readonly names: readonly Origin[]
   readonly edges: readonly (readonly [Origin, Origin])[]
   readonly skewMs?: Readonly<Record<Origin, number>>
+  readonly zones?: ReadonlyMap<Origin, string>
   readonly exchange?: Partial<ExchangeOptions>
   readonly broken?: Partial<Rules>
 }
@@ -118,14 +122,14 @@ export class TestWorld {
 
   // The checkers' memory
   readonly made = new Map<string, ExchangeEntry>()
-  readonly #acked: { entry: EntryHead; copies: number; epoch: number }[] = []
+  readonly #acks = new TestAcks()
   #waits = 0
 
   constructor(options: WorldOptions) {
     this.options = options
     const origins = new Map<Origin, Standing>()
     for (const name of options.names) origins.set(name, { kind: 'writes', since: 0 })
-    this.history = [{ epoch: 0, origins, floor: NOTHING }]
+    this.history = [{ epoch: 0, origins, floor: NOTHING, zones: options.zones ?? new Map() }]
     for (const [a, b] of options.edges) this.edges.add(edge(a, b))
     for (const name of options.names) this.add(name, options.skewMs?.[name] ?? 0)
     for (const name of options.names) this.relink(name)
@@ -164,7 +168,7 @@ export class TestWorld {
   }
 
   #boot(self: Origin, skewMs: number, disk: Disk): Exchange {
-    const members = present(this.history[disk.epoch], () => `epoch ${disk.epoch}`)
+    const members = this.#membersIn(disk.epoch)
     const state: ExchangeState = { ...disk, latest: [...disk.latest.values()] }
     const rules = { ...RULES, ...this.options.broken }
     const options = { ...OPTIONS, ...this.options.exchange, self }
@@ -273,9 +277,8 @@ export class TestWorld {
 
   wait(name: Origin, wait: Wait): number {
     this.#waits += 1
-    const { disk, asked } = this.group(name)
-    const floor = wait.kind === 'read' ? this.#acknowledged(wait.consulted, disk.epoch) : NOTHING
-    asked.set(this.#waits, { wait, floor })
+    const gone = new Set([...this.groups.keys()].filter((id) => this.#isLeaving(id)))
+    this.group(name).asked.set(this.#waits, { wait, since: this.#acks.count, gone })
     this.step(name, { kind: 'wait', id: this.#waits, wait })
     return this.#waits
   }
@@ -336,8 +339,17 @@ export class TestWorld {
   // The cluster log
 
   change(origin: Origin, standing: Standing, floor = this.members.floor): void {
-    const { epoch, origins } = this.members
-    this.history.push({ epoch: epoch + 1, origins: new Map(origins).set(origin, standing), floor })
+    const { epoch, origins, zones } = this.members
+    const changed = new Map(origins).set(origin, standing)
+    this.history.push({ epoch: epoch + 1, origins: changed, floor, zones })
+  }
+
+  /** In the same change as a new standing, if it has just been made and nobody has read of it. */
+  move(origin: Origin, zone: string, isNew = false): void {
+    const zones = new Map(this.members.zones).set(origin, zone)
+    const members = { ...this.members, zones }
+    if (isNew) this.history.pop()
+    this.history.push(isNew ? members : { ...members, epoch: members.epoch + 1 })
   }
 
   /** A group reads the cluster log to its end. */
@@ -345,8 +357,18 @@ export class TestWorld {
     const group = this.group(name)
     if (!group.up || group.disk.epoch === this.members.epoch) return
     this.store(name)
-    group.disk.epoch = this.members.epoch
-    this.step(name, { kind: 'members', members: this.members })
+    this.hearOf(name, this.members.epoch)
+  }
+
+  /** A group reads the cluster log through an epoch. */
+  hearOf(name: Origin, epoch: number): void {
+    this.group(name).disk.epoch = epoch
+    this.step(name, { kind: 'members', members: this.#membersIn(epoch) })
+  }
+
+  /** How often a level was said to be reached. */
+  get acknowledged(): number {
+    return this.#acks.count
   }
 
   /** Everything that is on its way happens, in order and without loss. */
@@ -491,7 +513,8 @@ export class TestWorld {
   }
 
   #onDone(group: TestGroup, id: number): void {
-    const { wait, floor } = present(group.asked.get(id), () => `wait ${id}`)
+    const asked = present(group.asked.get(id), () => `wait ${id}`)
+    const { wait } = asked
     group.asked.delete(id)
     const { applied } = group.disk
     switch (wait.kind) {
@@ -502,10 +525,14 @@ export class TestWorld {
         assert(group.disk.stable >= wait.time, () => `W9: ${wait.time} is not final`)
         break
       case 'applied':
-        assert(covers(applied, wait.frontier), () => `W10: ${group.name} lacks ${show(floor)}`)
+        assert(
+          covers(applied, wait.frontier),
+          () => `W10: ${group.name} lacks ${show(wait.frontier)}`,
+        )
         break
       case 'read': {
-        assert(covers(applied, this.#surviving(floor)), () => {
+        const floor = this.#acknowledged(group, wait.consulted, asked)
+        assert(covers(applied, floor), () => {
           return `W11: a read at ${group.name} shows ${show(applied)}, acknowledged ${show(floor)}`
         })
         break
@@ -515,35 +542,30 @@ export class TestWorld {
     }
   }
 
-  #onCopies({ name, disk: { epoch } }: TestGroup, sequence: number, copies: number): void {
-    const holders = [...this.groups.values()].filter(({ disk }) => holds(disk.held, name, sequence))
-    assert(holders.length >= copies, () => {
-      return `W12: ${name}:${sequence} has ${holders.length} copies, said to have ${copies}`
-    })
+  #onCopies({ name, disk: { epoch } }: TestGroup, sequence: number, copies: Reach): void {
+    const asked = askedOf(copies, name, this.#membersIn(epoch))
+    for (const { of, count } of asked.quorums) {
+      const holders = of.filter((id) => holds(this.group(id).disk.held, name, sequence))
+      assert(holders.length >= count, () => {
+        return `W12: ${name}:${sequence} at ${copies}: of ${of} it is [${holders}] who hold it`
+      })
+    }
     const entry = present(this.made.get(`${name}:${sequence}`), () => `${name}:${sequence}`)
-    this.#acked.push({ entry, copies, epoch })
+    this.#acks.add(entry, asked)
   }
 
-  /** What a read that consults so many members must show: quorums that overlap. */
-  #acknowledged(consulted: number, reader: number): Frontier {
-    const floor = new Map<Origin, number>()
-    for (const { entry, copies, epoch } of this.#acked) {
-      const all = Math.max(this.#writers(epoch).length, this.#writers(reader).length)
-      // Copies of those removed since may have been the only ones.
-      const gone = this.#writers(epoch).filter((id) => this.#isLeaving(id)).length
-      if (copies <= gone || copies + consulted <= all) continue
-      floor.set(entry.origin, Math.max(entry.sequence, floor.get(entry.origin) ?? 0))
-    }
-    return this.#surviving(floor)
+  /** What a read must show: quorums that overlap, as the members are when it ends. */
+  #acknowledged({ name, disk }: TestGroup, consulted: Reach, { since, gone }: Asked): Frontier {
+    const asked = askedOf(consulted, name, this.#membersIn(disk.epoch))
+    return this.#surviving(this.#acks.shown(asked, since, (id) => gone.has(id)))
   }
 
   #surviving(frontier: Frontier): Frontier {
     return new Map([...frontier].filter(([origin, sequence]) => this.#counts(origin, sequence)))
   }
 
-  #writers(epoch: number): readonly Origin[] {
-    const origins = [...(this.history[epoch]?.origins ?? [])]
-    return origins.filter(([, { kind }]) => kind === 'writes').map(([id]) => id)
+  #membersIn(epoch: number): ExchangeMembers {
+    return present(this.history[epoch], () => `epoch ${epoch}`)
   }
 
   #isLeaving(origin: Origin): boolean {

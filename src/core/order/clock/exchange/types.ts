@@ -3,6 +3,7 @@
  * Types only; exchange.ts is the machine.
  */
 import type { Frontier, Range } from '../frontier.ts'
+import type { Reach } from '../quorums.ts'
 import type { Mark } from '../stability.ts'
 import type { ClockTime, Origin } from '../stamp.ts'
 
@@ -39,10 +40,10 @@ export type Standing =
   /** `since`: the epoch in which it joined; it writes once everyone is known to know that. */
   | { readonly kind: 'writes'; readonly since: number }
   /**
-   * On its way out: no more of it is taken anywhere while its last entry is agreed on. Each member
-   * and every replica that follows says what it holds once its store is at rest. Those removed
-   * before of which a member that stays lacks something are frozen again with it: it may be the
-   * only one to hold that.
+   * On its way out: no more of it is taken anywhere, but what somebody who stays says to hold, while
+   * its last entry is agreed on. Each member and every replica that follows says what it holds once
+   * its store is at rest. Those removed before of which a member that stays lacks something are
+   * frozen again with it: it may be the only one to hold that.
    */
   | { readonly kind: 'frozen' }
   /** `last`: the last entry of it that counts, the highest that any member held when frozen. */
@@ -57,6 +58,8 @@ export interface ExchangeMembers {
    * consults others shows at least this, since some of them held it only beside the one removed.
    */
   readonly floor: Frontier
+  /** In which zone each is; those that are not in here are one together. */
+  readonly zones: ReadonlyMap<Origin, string>
 }
 
 /** What the store opened with, or what a snapshot brought: all of it durable. */
@@ -127,13 +130,16 @@ export interface EntriesOrder {
 
 export type Outgoing = EntriesOrder | Exclude<ExchangeMessage, { readonly kind: 'entries' }>
 
-/** What a caller waits for. How long it does is the driver's affair: it gives up with `cancel`. */
+/**
+ * What a caller waits for. How long it does is the driver's affair: it gives up with `cancel`. How
+ * many members that are, and which, is judged by those in force when it is looked at.
+ */
 export type Wait =
   /**
    * So many members, this one included, hold our entry durably. Those that are not linked tell it
    * by answering, so the entry, or a later one of ours, must ask for answers.
    */
-  | { readonly kind: 'copies'; readonly sequence: number; readonly copies: number }
+  | { readonly kind: 'copies'; readonly sequence: number; readonly copies: Reach }
   /** The order is final through this time. */
   | { readonly kind: 'stable'; readonly time: ClockTime }
   /**
@@ -142,7 +148,7 @@ export type Wait =
    */
   | { readonly kind: 'applied'; readonly frontier: Frontier }
   /** Everything that so many members, this one included, held after the read began. */
-  | { readonly kind: 'read'; readonly consulted: number }
+  | { readonly kind: 'read'; readonly consulted: Reach }
 
 /** `nowMs` never goes back and serves time limits; `wallMs` is compared with stamps. */
 export interface Clock {

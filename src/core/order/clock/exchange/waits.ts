@@ -4,15 +4,16 @@
  */
 import { unreachable } from '../../../../base/assert.ts'
 import { covers, type Frontier } from '../frontier.ts'
+import { areMet } from '../quorums.ts'
 import type { Origin } from '../stamp.ts'
 import type { Peer } from './peer.ts'
 import type { State, Waiting } from './state.ts'
 import type { ExchangeMessage, Wait } from './types.ts'
 
 export function onWait(s: State, id: number, wait: Wait): void {
-  s.waits.set(id, { wait, consulted: new Map() })
-  if (wait.kind !== 'read') return
-  for (const peer of s.peers.values()) probe(s, peer, id)
+  const waiting = { wait, consulted: new Map<Origin, Frontier>() }
+  s.waits.set(id, waiting)
+  for (const peer of s.peers.values()) probe(s, peer, id, waiting)
 }
 
 export function tickProbes(s: State): void {
@@ -26,13 +27,13 @@ export function tickProbes(s: State): void {
 
 /** Asks a peer for every read that still consults: the link is new, or something may be lost. */
 export function probeAgain(s: State, peer: Peer): void {
-  for (const [id, { wait, consulted }] of s.waits) {
-    if (wait.kind === 'read' && !consulted.has(peer.id)) probe(s, peer, id)
-  }
+  for (const [id, waiting] of s.waits) probe(s, peer, id, waiting)
 }
 
-function probe(s: State, peer: Peer, id: number): void {
-  if (s.active.includes(peer.id)) s.out.send(peer.id, { kind: 'probe', id })
+function probe(s: State, peer: Peer, id: number, { wait, consulted }: Waiting): void {
+  if (wait.kind !== 'read' || consulted.has(peer.id)) return
+  const isAsked = s.quorums(wait.consulted).some(({ of }) => of.includes(peer.id))
+  if (isAsked) s.out.send(peer.id, { kind: 'probe', id })
 }
 
 /** Whoever has not joined may lack what was acknowledged before anyone counted it. */
@@ -63,17 +64,23 @@ export function settleWaits(s: State): void {
 function isOver(s: State, { wait, consulted }: Waiting): boolean {
   switch (wait.kind) {
     case 'copies':
-      return s.copies(wait.sequence) >= wait.copies
+      return areMet(
+        s.quorums(wait.copies),
+        (member) => s.isCopied(wait.sequence, member),
+        s.rules.copied,
+      )
     case 'stable':
       return s.stable >= wait.time
     case 'applied':
       return covers(s.applied, wait.frontier)
     case 'read': {
       if (!consulted.has(s.self) && s.joined) consulted.set(s.self, s.held)
-      const told = [...consulted].filter(([id]) => s.active.includes(id)).map(([, held]) => held)
-      if (!s.rules.consulted(told.length, wait.consulted)) return false
+      const quorums = s.quorums(wait.consulted)
+      if (!areMet(quorums, (member) => consulted.has(member), s.rules.consulted)) return false
       // What was acknowledged with the help of a frozen member is known when it is removed.
       if (s.isAnyFrozen) return false
+      const asked = new Set(quorums.flatMap(({ of }) => of))
+      const told = [...consulted].filter(([member]) => asked.has(member)).map(([, held]) => held)
       return [s.members.floor, ...told].every((held) => covers(s.applied, counting(s, held)))
     }
     default:

@@ -1,0 +1,411 @@
+/**
+ * What people do to the groups of a world while it runs: they let groups in, remove them, have another
+ * one keep or take over, start again what died, and have what was removed join anew and hand in what
+ * it had not shipped. Healed, they go on until the groups agree on who is one of them.
+ */
+import type { Prng } from '../../base/prng.ts'
+import { holds } from '../../core/order/clock/frontier.ts'
+import type { AdminCommand } from '../../model/request.ts'
+import type { SimNetwork } from '../network.ts'
+import { type Asking, ask, doorOf } from './admin.ts'
+import type { EntryChecker } from './entries.ts'
+import type { Incarnation } from './incarnation.ts'
+import { handIn, keptAt, leftAt, type Unshipped } from './leaving.ts'
+import { isOut, lastIn, writersOf } from './membership.ts'
+import { type OriginsProfile, PEOPLE_ACTS, type PeopleAct } from './profile.ts'
+
+/** The world as people may change it. */
+export interface Realm extends Asking {
+  readonly profile: OriginsProfile
+  readonly network: SimNetwork
+  readonly entries: EntryChecker
+  readonly incarnations: readonly Incarnation[]
+  /** Has a group join, under a name that none has or had, or under one of those. */
+  enter(called: string | null, done: (joined: Incarnation) => void): void
+  /** All nodes of a group go down, until `arise`. */
+  fall(group: Incarnation): void
+  arise(group: Incarnation): void
+  /** Its nodes are never started again. */
+  end(group: Incarnation): void
+  /** These writes were told to people as not shipped. */
+  reported(names: readonly string[]): void
+}
+
+const PATIENCE_MS = 6_000
+/** A group that is cut off goes on for so long before it is removed or replaced. */
+const ALONE_US = 3_500_000
+/** So many groups at once are enough. */
+const GROUPS_MAX = 6
+const ENTERINGS_MAX = 4
+/** How often people look whether all is settled. */
+const LOOK_US = 1_000_000
+/** When nothing gets on for so long, machines that were given up are started again, µs. */
+const DESPAIR_US = 25_000_000
+/** Who has not met anybody for so long will not. */
+const LONELY_US = 10_000_000
+
+export class People {
+  readonly counts = { joined: 0, removed: 0, moved: 0, takenOver: 0, returned: 0, handedIn: 0 }
+  readonly #realm: Realm
+  readonly #prng: Prng
+  #stopped = false
+  #entering = 0
+  #entered = 0
+  #handing = 0
+  /** Asked, and not answered yet. */
+  #asked = 0
+  /** The last time that the groups did not agree. */
+  #agreedAt = 0
+  /** Removed groups whose lost work was looked at. */
+  readonly #kept = new Map<Incarnation, Unshipped | null>()
+
+  constructor(realm: Realm, prng: Prng) {
+    this.#realm = realm
+    this.#prng = prng
+    if (realm.profile.peopleEveryUs > 0) this.#plan()
+  }
+
+  stop(): void {
+    this.#stopped = true
+  }
+
+  #plan(): void {
+    const { schedule, life, profile } = this.#realm
+    schedule.after(this.#prng.intInclusive(1_000, 2 * profile.peopleEveryUs), life, () => {
+      if (this.#stopped) return
+      const { people } = profile
+      const weighted = PEOPLE_ACTS.flatMap((act) => Array<PeopleAct>(people[act]).fill(act))
+      this.#act(this.#prng.pick(weighted))
+      this.#plan()
+    })
+  }
+
+  #act(act: PeopleAct): void {
+    this.#realm.note('people', act)
+    switch (act) {
+      case 'join':
+        this.#join()
+        return
+      case 'remove':
+        this.#remove()
+        return
+      case 'lose':
+        this.#lose()
+        return
+      case 'moveKeeper':
+        this.#moveKeeper()
+        return
+      case 'takeOver':
+        this.#takeOver()
+        return
+      case 'revive': {
+        const [gone] = this.#in('gone')
+        if (gone !== undefined) this.#realm.arise(gone)
+        return
+      }
+      case 'return': {
+        const out = this.#in('here').find((each) => this.#knowsItIsOut(each))
+        if (out !== undefined) this.#return(out)
+      }
+    }
+  }
+
+  // Coming
+
+  #join(): void {
+    const groups = this.#in('here').length + this.#in('gone').length + this.#entering
+    if (groups < GROUPS_MAX) this.#enter(null, () => {})
+  }
+
+  #enter(called: string | null, then: (joined: Incarnation) => void): void {
+    if (this.#entered >= ENTERINGS_MAX) return
+    this.#entering += 1
+    this.#entered += 1
+    this.#realm.enter(called, (joined) => {
+      this.#entering -= 1
+      this.counts.joined += 1
+      then(joined)
+    })
+  }
+
+  /** It joins anew, with what was not shipped. */
+  #return(out: Incarnation): void {
+    if (this.#in('here').length === 1 || !this.#isHeldByAll(out) || !this.#look(out)) return
+    const unshipped = this.#kept.get(out) ?? null
+    this.#realm.end(out)
+    this.counts.returned += 1
+    this.#enter(this.#prng.percent(50) ? out.called : null, (joined) => {
+      if (unshipped !== null) this.#handIn(unshipped, joined)
+    })
+  }
+
+  /** When the group writes. */
+  #handIn(unshipped: Unshipped, joined: Incarnation): void {
+    const { schedule, life, note } = this.#realm
+    this.#handing += 1
+    const attempt = (): void => {
+      const leader = joined.group.leader()
+      if (joined.state === 'over' || this.#knowsItIsOut(joined)) this.#handing -= 1
+      else if (leader?.driver?.origins?.mayRun !== true) schedule.after(200_000, life, attempt)
+      else {
+        note('people', `hand in ${unshipped.names} at ${leader.name}`)
+        this.counts.handedIn += unshipped.lost.entries.length
+        handIn(this.#realm, unshipped, leader, () => {
+          this.#handing -= 1
+        })
+      }
+    }
+    attempt()
+  }
+
+  // Going
+
+  #remove(): void {
+    const victim = this.#victim()
+    if (victim === null) return
+    if (this.#prng.percent(60)) this.#isolate(victim)
+    this.#later(this.#prng.intInclusive(1_000, 1_500_000), () => this.#askToRemove(victim))
+  }
+
+  #lose(): void {
+    const victim = this.#victim()
+    if (victim === null) return
+    if (this.#prng.percent(50)) this.#isolate(victim)
+    this.#later(this.#prng.intInclusive(1_000, 500_000), () => {
+      this.#fall(victim)
+      this.#later(this.#prng.intInclusive(1_000, 1_000_000), () => this.#askToRemove(victim))
+    })
+  }
+
+  #askToRemove(victim: Incarnation): void {
+    const others = this.#members('here').filter((each) => each !== victim)
+    if (others.length === 0) return
+    const command = { kind: 'removeGroup', group: victim.called } as const
+    this.#ask(this.#prng.pick(others), command, () => {
+      this.counts.removed += 1
+    })
+  }
+
+  /** One that writes and does not keep. */
+  #victim(): Incarnation | null {
+    const { keeper } = this.#realm.entries.membership.latest
+    const members = this.#members('here')
+    const victims = members.filter(({ origin }) => origin !== keeper)
+    // The last two may part as well, but not always.
+    const isFew = members.length <= 2 && this.#prng.percent(60)
+    return isFew || victims.length === 0 ? null : this.#prng.pick(victims)
+  }
+
+  #isolate(group: Incarnation): void {
+    const { network, incarnations } = this.#realm
+    const noticed = this.#prng.percent(60)
+    for (const other of incarnations) {
+      if (other === group) continue
+      for (const { id: here } of group.group.nodes) {
+        for (const { id: there } of other.group.nodes) {
+          network.cut(here, there, noticed)
+          network.cut(there, here, noticed)
+        }
+      }
+    }
+  }
+
+  /** Not the last one: nobody could do anything then. */
+  #fall(victim: Incarnation): void {
+    if (victim.state === 'here' && this.#in('here').length > 1) this.#realm.fall(victim)
+  }
+
+  // Keeping
+
+  #moveKeeper(): void {
+    const members = this.#members('here')
+    if (members.length === 0) return
+    const { called } = this.#prng.pick(members)
+    const command = { kind: 'moveKeeper', group: called, force: false, alone: false } as const
+    this.#ask(this.#prng.pick(members), command, () => {
+      this.counts.moved += 1
+    })
+  }
+
+  #takeOver(): void {
+    const { keeper } = this.#realm.entries.membership.latest
+    const old = this.#members('here').find(({ origin }) => origin === keeper)
+    const others = this.#members('here').filter(({ origin }) => origin !== keeper)
+    if (old === undefined || others.length === 0) return
+    const dies = others.length === 1 || this.#prng.percent(50)
+    const rivals = this.#prng.percent(25) ? 2 : 1
+    this.#isolate(old)
+    this.#later(ALONE_US + this.#prng.intInclusive(0, 1_000_000), () => {
+      if (dies) this.#fall(old)
+      for (let i = 0; i < rivals; i += 1) {
+        this.#later(this.#prng.intInclusive(1_000, 50_000), () => {
+          this.#askToTakeOver(this.#prng.pick(others))
+        })
+      }
+    })
+  }
+
+  #askToTakeOver(group: Incarnation): void {
+    // Where each side has removed the other people would have to choose one.
+    if (!this.#isMember(group.origin)) return
+    const alone = this.#isAlone()
+    const command = { kind: 'moveKeeper', group: group.called, force: true, alone } as const
+    this.#ask(group, command, () => {
+      this.counts.takenOver += 1
+    })
+  }
+
+  /** All who are not here are gone, and most who write are among them. */
+  #isAlone(): boolean {
+    const writers = writersOf(this.#realm.entries.membership.latest)
+    return this.#members('here').length * 2 <= writers.length && this.#in('gone').length > 0
+  }
+
+  // In the end
+
+  /**
+   * Whether the groups agree on who is one of them, and all who are not know it and have been looked
+   * at; until then people do what is to be done.
+   */
+  settles(): () => boolean {
+    const { schedule, profile } = this.#realm
+    const began = schedule.now
+    for (const gone of this.#in('gone')) {
+      if (!this.#prng.percent(profile.goneForGoodPercent)) this.#realm.arise(gone)
+    }
+    let look = 0
+    return () => {
+      if (schedule.now < look) return false
+      look = schedule.now + LOOK_US
+      if (this.#asked > 0) return false
+      const isAgreed = this.#entering + this.#handing === 0 && this.#areAgreed()
+      if (isAgreed) return this.#allCameBack() && this.#allOutsAreLookedAt()
+      this.#agreedAt = schedule.now
+      if (schedule.now > began + DESPAIR_US) this.#allCameBack()
+      else this.#mend()
+      return false
+    }
+  }
+
+  /** M3: all members know the same members, all of them are there, and nobody is on its way out. */
+  #areAgreed(): boolean {
+    const { entries } = this.#realm
+    const { latest } = entries.membership
+    const here = this.#members('here').map(({ origin }) => origin)
+    const writers = writersOf(latest)
+    if (!writers.includes(latest.keeper)) return false
+    if (latest.origins.some(({ standing }) => standing.kind === 'frozen')) return false
+    if (writers.some((origin) => !here.includes(origin))) return false
+    return here.every((origin) => entries.clusterOf(origin).epoch === latest.epoch)
+  }
+
+  /** Those who are gone find themselves removed when they come back. */
+  #allCameBack(): boolean {
+    const gone = this.#in('gone')
+    for (const each of gone) this.#realm.arise(each)
+    return gone.length === 0
+  }
+
+  #allOutsAreLookedAt(): boolean {
+    const outs = this.#in('here').filter(({ origin }) => !this.#isMember(origin))
+    for (const out of outs) {
+      if (this.#isOnItsOwn(out)) this.#giveUp(out)
+      if (!this.#knowsItIsOut(out) || !this.#isHeldByAll(out) || !this.#look(out)) continue
+      if (this.#prng.percent(50)) this.#return(out)
+      else this.#realm.end(out)
+    }
+    return outs.length === 0
+  }
+
+  /** Nobody is there any more whom it could ask; it is not told of its removal by itself then. */
+  #isOnItsOwn(out: Incarnation): boolean {
+    const { schedule } = this.#realm
+    if (this.#knowsItIsOut(out) || schedule.now < this.#agreedAt + LONELY_US) return false
+    return out.group.leader()?.driver?.origins?.links.up.size === 0
+  }
+
+  #giveUp(out: Incarnation): void {
+    const { entries, note, reported, end } = this.#realm
+    note('people', `${out.label} is on its own`)
+    reported(leftAt(out.group, entries.unshipped(out.origin)).names)
+    end(out)
+  }
+
+  /** What somebody who looks at the groups would do next. */
+  #mend(): void {
+    const { latest } = this.#realm.entries.membership
+    const here = this.#members('here')
+    if (here.length === 0) return
+    const isHere = (origin: string): boolean => here.some((each) => each.origin === origin)
+    if (!isHere(latest.keeper)) {
+      this.#askToTakeOver(this.#prng.pick(here))
+      return
+    }
+    const missing = this.#realm.incarnations.find(({ origin, state }) => {
+      return state !== 'here' && writersOf(latest).includes(origin)
+    })
+    if (missing !== undefined) this.#askToRemove(missing)
+  }
+
+  /** Notes what a removed group has kept, once it is at rest. */
+  #look(out: Incarnation): boolean {
+    if (this.#kept.has(out)) return true
+    const leader = out.group.leader()
+    if (leader === null || !out.group.caughtUp()) return false
+    const { entries, reported } = this.#realm
+    const unshipped = keptAt(leader, entries.unshipped(out.origin))
+    this.#kept.set(out, unshipped)
+    if (unshipped !== null) reported(unshipped.names)
+    return true
+  }
+
+  #knowsItIsOut({ origin, group }: Incarnation): boolean {
+    const { entries } = this.#realm
+    const { membership } = entries
+    // As much of it counts as it knows, which may have been more before.
+    const last = lastIn(entries.clusterOf(origin), origin)
+    if (last === membership.lastOf(origin)) return isOut(membership.latest, origin)
+    // One that nobody knew of who took over has nothing of its own, and can't log what it heard.
+    const isUnknown = !membership.latest.origins.some((each) => each.origin === origin)
+    return isUnknown && group.leader()?.driver?.origins?.isRemoved === true
+  }
+
+  /** Until then less of it may count in the end, if the only one to hold it is removed as well. */
+  #isHeldByAll({ origin }: Incarnation): boolean {
+    const { entries } = this.#realm
+    const { latest } = entries.membership
+    const last = entries.membership.lastOf(origin)
+    return writersOf(latest).every((member) => holds(entries.heldBy(member), origin, last))
+  }
+
+  #isMember(origin: string): boolean {
+    const { latest } = this.#realm.entries.membership
+    return writersOf(latest).includes(origin)
+  }
+
+  // Whom there is
+
+  #in(state: Incarnation['state']): readonly Incarnation[] {
+    return this.#realm.incarnations.filter((each) => each.state === state)
+  }
+
+  /** Of the latest version of the cluster. */
+  #members(state: Incarnation['state']): readonly Incarnation[] {
+    return this.#in(state).filter(({ origin }) => this.#isMember(origin))
+  }
+
+  #ask({ group }: Incarnation, command: AdminCommand, done: () => void): void {
+    this.#asked += 1
+    ask(this.#realm, doorOf(group), command, PATIENCE_MS, (reply) => {
+      this.#asked -= 1
+      if (reply?.kind === 'admin') done()
+    })
+  }
+
+  #later(us: number, then: () => void): void {
+    const { schedule, life } = this.#realm
+    schedule.after(us, life, () => {
+      if (!this.#stopped) then()
+    })
+  }
+}
