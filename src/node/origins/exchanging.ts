@@ -251,8 +251,8 @@ export class Exchanging {
   #merge(): void {
     const { context, writer } = this.#needs
     if (this.#over) return
-    const { queued, startedAt: ranAt } = writer
-    const operations = this.#intake.take(context.now(), { queued, ranAt })
+    const { queued, activeAt } = writer
+    const operations = this.#intake.take(context.now(), { queued, activeAt })
     if (operations === null) return
     const { term } = context.order
     writer.merge({

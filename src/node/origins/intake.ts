@@ -12,13 +12,14 @@ import {
   MERGE_BYTES_MAX,
   MERGE_MS,
   MERGE_OPERATIONS_MAX,
+  TURN_MS_MAX,
 } from './settings.ts'
 
 /** What the writer does for clients here. */
 export interface LocalWrites {
   readonly queued: number
-  /** When the last batch started, monotonic ms. */
-  readonly ranAt: number
+  /** When a batch was last seen to start or to be under way, monotonic ms. */
+  readonly activeAt: number
 }
 
 export class Intake {
@@ -59,7 +60,7 @@ export class Intake {
     if (this.#busy) return null
     const forgets = this.#stable > this.#forgotten && now - this.#forgottenAt >= FORGET_MS
     if (this.#orders.length === 0 && !forgets) return null
-    const isContended = writes.queued > 0 || now - writes.ranAt < MERGE_MS
+    const isContended = writes.queued > 0 || now - writes.activeAt < MERGE_MS
     if (isContended && !this.#isDue(now, writes)) return null
     const operations: MergeOperation[] = this.#cut()
     if (forgets) {
@@ -80,13 +81,16 @@ export class Intake {
   }
 
   /**
-   * Turn by turn: what waits here had its turn last, if no batch has run since. Not for ever: what
-   * holds the writer up may be just what is to be merged.
+   * Turn by turn: what waits here had its turn last, if no batch has run since, and has as much time
+   * as the last merge took. Not for ever: what holds the writer up may be just what is to be merged.
    */
-  #isDue(now: number, { queued, ranAt }: LocalWrites): boolean {
-    const isTheirTurn = queued > 0 && ranAt < this.#endedAt
+  #isDue(now: number, { queued, activeAt }: LocalWrites): boolean {
+    const isTheirTurn = queued > 0 && activeAt < this.#endedAt
     if (isTheirTurn && now - this.#endedAt < MERGE_MS) return false
-    return this.#bytes >= MERGE_BYTES || this.#isUrgent || now - this.#startedAt >= MERGE_MS
+    if (this.#isUrgent) return true
+    const turnMs = Math.min(this.#endedAt - this.#startedAt, TURN_MS_MAX)
+    if (now - this.#endedAt < turnMs) return false
+    return this.#bytes >= MERGE_BYTES || now - this.#startedAt >= MERGE_MS
   }
 
   /** Somebody waits for our answer to one of them. */
