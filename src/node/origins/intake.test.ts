@@ -104,3 +104,19 @@ test('what is final is forgotten, not too often and once', () => {
   intake.done(0)
   equal(intake.take(FORGET_MS, NOBODY)?.length, 1)
 })
+
+test('where much is taken back the next entry gathers, unless somebody waits for it', () => {
+  const intake = new Intake()
+  const idle = { queued: 0, activeAt: 0 }
+  intake.add([order(1)])
+  equal(intake.take(1_000, idle)?.length, 1)
+  intake.merged({ transactions: 10, takenBack: 11 })
+  intake.done(1_100)
+  intake.add([order(2)])
+  equal(intake.take(1_199, idle), null)
+  equal(intake.take(1_200, idle)?.length, 1)
+  intake.merged({ transactions: 10, takenBack: 10 })
+  intake.done(1_300)
+  intake.add([order(3)])
+  equal(intake.take(1_301, idle)?.length, 1)
+})

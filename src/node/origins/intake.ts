@@ -5,6 +5,7 @@
  */
 import type { StoreOrder } from '../../core/order/clock/exchange/types.ts'
 import type { MergeOperation } from '../../model/origin-entry.ts'
+import type { Merged } from '../../store/types.ts'
 import {
   CONFLICTS_KEPT,
   FORGET_MS,
@@ -30,6 +31,7 @@ export class Intake {
   #forgottenAt = Number.NEGATIVE_INFINITY
   #startedAt = Number.NEGATIVE_INFINITY
   #endedAt = Number.NEGATIVE_INFINITY
+  #isHot = false
   /** An entry is on its way into the log, or not yet applied. */
   #busy = false
 
@@ -60,6 +62,7 @@ export class Intake {
     if (this.#busy) return null
     const forgets = this.#stable > this.#forgotten && now - this.#forgottenAt >= FORGET_MS
     if (this.#orders.length === 0 && !forgets) return null
+    if (this.#isHot && !this.#isUrgent && now - this.#endedAt < this.#turnMs) return null
     const isContended = writes.queued > 0 || now - writes.activeAt < MERGE_MS
     if (isContended && !this.#isDue(now, writes)) return null
     const operations: MergeOperation[] = this.#cut()
@@ -72,6 +75,14 @@ export class Intake {
     this.#busy = true
     this.#startedAt = now
     return operations
+  }
+
+  /**
+   * Where more is taken back than arrives, all that came later runs again for each entry: the next
+   * one gathers for as long as the last took, so that there are few of them.
+   */
+  merged({ transactions, takenBack }: Pick<Merged, 'transactions' | 'takenBack'>): void {
+    this.#isHot = takenBack > transactions
   }
 
   /** @param now monotonic, ms */
@@ -88,9 +99,12 @@ export class Intake {
     const isTheirTurn = queued > 0 && activeAt < this.#endedAt
     if (isTheirTurn && now - this.#endedAt < MERGE_MS) return false
     if (this.#isUrgent) return true
-    const turnMs = Math.min(this.#endedAt - this.#startedAt, TURN_MS_MAX)
-    if (now - this.#endedAt < turnMs) return false
+    if (now - this.#endedAt < this.#turnMs) return false
     return this.#bytes >= MERGE_BYTES || now - this.#startedAt >= MERGE_MS
+  }
+
+  get #turnMs(): number {
+    return Math.min(this.#endedAt - this.#startedAt, TURN_MS_MAX)
   }
 
   /** Somebody waits for our answer to one of them. */
