@@ -1,9 +1,10 @@
 /**
  * `quorate bench --strategy multi-leader`: in one run on one machine, what a single leader's
- * application does, then what two do at once that each lead a group of their own and exchange what
- * they write, and how long they take to be level again after a cut.
+ * application does, alone and with as many copies as two groups make; then what two do at once that
+ * each lead a group of their own and exchange what they write, and how long they take to be level
+ * again after a cut.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { present } from '../base/assert.ts'
@@ -31,10 +32,18 @@ export interface GroupsBenchReport extends Pick<BenchReport, 'versions' | 'proce
   readonly seconds: number
   /** One leader, nothing else on the machine. */
   readonly single: Rate
-  /** Both at once. `ofSingle`: its rate as a part of the single leader's. */
-  readonly leaders: readonly (Rate & { readonly group: string; readonly ofSingle: number })[]
+  /** One leader whose group has as many nodes as both groups have: as many copies of each write. */
+  readonly replicated: Rate
+  /** Both at once, each rate also as a part of the two above. */
+  readonly leaders: readonly LeaderRate[]
   /** Both wrote while cut off from each other for `seconds`; one in a hundred may meet the other's. */
   readonly heal: { readonly writes: number; readonly entries: number; readonly ms: number }
+}
+
+export interface LeaderRate extends Rate {
+  readonly group: string
+  readonly ofSingle: number
+  readonly ofReplicated: number
 }
 
 const GROUPS = ['a', 'b'] as const
@@ -58,6 +67,7 @@ class Group {
     group: string | null,
     join_: string | null,
   ): Promise<Group> {
+    mkdirSync(dir, { recursive: true })
     const base = group ?? 'single'
     const strategy = { strategy: 'multi-leader', group: base } as const
     const application = new Application({
@@ -103,15 +113,21 @@ export async function runGroupsBench(options: GroupsBenchOptions): Promise<Group
   const dir = mkdtempSync(join(tmpdir(), 'quorate-bench-'))
   const started: Group[] = []
   try {
-    const single = await Group.start(dir, options.nodes, null, null)
-    started.push(single)
-    const before = await measureSingle(single, options)
-    await single.kill()
-    for (const name of GROUPS) {
-      const url = started[1]?.application.url ?? null
-      started.push(await Group.start(dir, options.nodes, name, url))
+    const before: Rate[] = []
+    for (const nodes of [options.nodes, options.nodes * GROUPS.length]) {
+      const single = await Group.start(join(dir, `${nodes}`), nodes, null, null)
+      started.push(single)
+      before.push(await measureSingle(single, options))
+      await single.kill()
     }
-    return await measureGroups(started.slice(1), before, options)
+    const groups: Group[] = []
+    for (const name of GROUPS) {
+      const url = groups[0]?.application.url ?? null
+      const group = await Group.start(dir, options.nodes, name, url)
+      started.push(group)
+      groups.push(group)
+    }
+    return await measureGroups(groups, before, options)
   } finally {
     await Promise.all(started.map((group) => group.kill()))
     rmSync(dir, { recursive: true, force: true })
@@ -126,7 +142,7 @@ async function measureSingle(group: Group, { clients, seconds }: GroupsBenchOpti
 
 async function measureGroups(
   groups: readonly Group[],
-  single: Rate,
+  [single, replicated]: readonly Rate[],
   options: GroupsBenchOptions,
 ): Promise<GroupsBenchReport> {
   const { clients, nodes, seconds } = options
@@ -144,15 +160,21 @@ async function measureGroups(
     clients,
     nodes,
     seconds,
-    single,
+    single: present(single, () => 'the rate of a single leader'),
+    replicated: present(replicated, () => 'the rate of a single leader with as many copies'),
     leaders: rates.map((rate, at) => ({
       group: GROUPS[at] ?? '',
       ...rate,
-      ofSingle: Math.round((rate.tps / single.tps) * 100) / 100,
+      ofSingle: partOf(rate, single),
+      ofReplicated: partOf(rate, replicated),
     })),
     heal,
     ...machineOf(release),
   }
+}
+
+function partOf(rate: Rate, whole: Rate | undefined): number {
+  return whole === undefined ? 0 : Math.round((rate.tps / whole.tps) * 100) / 100
 }
 
 /** All at once, each its own keys but for `overlap`. */

@@ -42,7 +42,7 @@ export type Proposal =
 export interface Proposing {
   readonly queued: number
   readonly busy: boolean
-  readonly startedAt: number
+  readonly activeAt: number
   originate(proposal: OwnProposal): void
   merge(proposal: MergeProposal): void
 }

@@ -34,6 +34,8 @@ export class Writer implements Proposing {
   readonly #answers: WriteAnswers
   #busy = false
   readonly #timing = new BatchTiming()
+  /** The last entry of the last batch. */
+  #batchAt = 0
   /** A call back is due that looks at the queue again. */
   #lingering = false
   /** The stream whose transaction holds the writer, and when it was last used. */
@@ -65,9 +67,9 @@ export class Writer implements Proposing {
     return this.#queue.length + this.#changes.size
   }
 
-  /** When the last batch of writes started, monotonic ms. */
-  get startedAt(): number {
-    return this.#timing.startedAt
+  /** When a batch of writes last started, or was seen under way, monotonic ms. */
+  get activeAt(): number {
+    return this.#timing.activeAt
   }
 
   /** An interactive transaction has the store, or may have it after what is under way. */
@@ -214,7 +216,8 @@ export class Writer implements Proposing {
   /** Whether a batch is to start now, rather than with more in it a moment later. */
   #isTime(): boolean {
     const { order, ports } = this.#context
-    const underWay = order.commit < order.last.index
+    const underWay =
+      order.commit >= order.last.index ? null : order.commit < this.#batchAt ? 'batch' : 'other'
     const now = this.#context.now()
     const queued = this.#queue.length
     if (this.#timing.look({ queued, underWay, now }) === 'start') return true
@@ -274,7 +277,8 @@ export class Writer implements Proposing {
       ...this.#originating(jobs),
     } as const
     ports.store.submit(command, (reply) => {
-      const { outcomes, notRun, error, wants } = this.#end(ticket, reply)
+      const { entries, outcomes, notRun, error, wants } = this.#end(ticket, reply)
+      this.#batchAt = entries.at(-1)?.index ?? this.#batchAt
       if (error !== null) {
         for (const job of jobs) this.#answers.refuse(job, error)
       } else {

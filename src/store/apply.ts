@@ -131,7 +131,7 @@ export class Applier {
   #finish(applied: LogIndex): void {
     this.#origins.refresh()
     this.#merging.tidy()
-    this.#origins.tables.noted = applied
+    this.#origins.noted(applied)
   }
 
   #entry(entry: Entry): void {

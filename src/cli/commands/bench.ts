@@ -91,21 +91,26 @@ async function benchGroups({ clients, nodes, seconds, url, json }: BenchFlags): 
 
 /** The report of several leaders for people. */
 export function groupsBenchLines(report: GroupsBenchReport, paint: Paint): string[] {
+  const { single, replicated, leaders, heal, clients, nodes, seconds, versions, processor } = report
+  const [alone, together] = [nodes, nodes * leaders.length].map((some) => counted(some, 'node'))
   const columns = [
     { title: 'embedded writes' },
     { title: 'tx/s', align: 'right' },
     { title: 'p50', align: 'right' },
     { title: 'p99', align: 'right' },
-    { title: 'of single', align: 'right' },
+    { title: `of ${alone}`, align: 'right' },
+    { title: `of ${together}`, align: 'right' },
   ] as const
-  const row = (what: string, rate: Rate, of: string): string[] => {
-    return [what, count(rate.tps), milliseconds(rate.p50Ms), milliseconds(rate.p99Ms), of]
+  const row = (what: string, rate: Rate, ...of: number[]): string[] => {
+    const parts = of.map((part) => `${Math.round(part * 100)} %`)
+    const figures = [count(rate.tps), milliseconds(rate.p50Ms), milliseconds(rate.p99Ms)]
+    return [what, ...figures, parts[0] ?? '', parts[1] ?? '']
   }
-  const { single, leaders, heal, clients, nodes, seconds, versions, processor } = report
   const rows = [
-    row('a single leader', single, ''),
+    row(`a single leader, ${alone}`, single),
+    row(`a single leader, ${together}`, replicated),
     ...leaders.map((rate) =>
-      row(`leader of ${rate.group}`, rate, `${Math.round(rate.ofSingle * 100)} %`),
+      row(`leader of ${rate.group}`, rate, rate.ofSingle, rate.ofReplicated),
     ),
   ]
   const circumstances =

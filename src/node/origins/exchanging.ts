@@ -20,6 +20,7 @@ import type {
 import type { Entry } from '../../model/entry.ts'
 import type { OriginExchange } from '../../model/message.ts'
 import type { OriginOperation } from '../../model/origin-entry.ts'
+import type { Merged } from '../../store/types.ts'
 import type { Context } from '../context.ts'
 import type { Proposing } from '../proposals.ts'
 import { Intake } from './intake.ts'
@@ -128,6 +129,11 @@ export class Exchanging {
   pump(): void {
     this.#report()
     this.#merge()
+  }
+
+  /** Something of what others wrote has been put in its place. */
+  merged(merged: Merged): void {
+    this.#intake.merged(merged)
   }
 
   /** A message of the leader of another group. */
@@ -261,8 +267,8 @@ export class Exchanging {
   #merge(): void {
     const { context, writer } = this.#needs
     if (this.#over) return
-    const { queued, startedAt: ranAt } = writer
-    const operations = this.#intake.take(context.now(), { queued, ranAt })
+    const { queued, activeAt } = writer
+    const operations = this.#intake.take(context.now(), { queued, activeAt })
     if (operations === null) return
     const { term } = context.order
     writer.merge({

@@ -2,9 +2,9 @@ import { deepEqual, equal } from 'node:assert/strict'
 import { test } from 'node:test'
 import type { StoreOrder } from '../../core/order/clock/exchange/types.ts'
 import { Intake } from './intake.ts'
-import { FORGET_MS, MERGE_BYTES, MERGE_BYTES_MAX, MERGE_MS } from './settings.ts'
+import { FORGET_MS, MERGE_BYTES, MERGE_BYTES_MAX, MERGE_MS, TURN_MS_MAX } from './settings.ts'
 
-const NOBODY = { queued: 0, ranAt: Number.NEGATIVE_INFINITY }
+const NOBODY = { queued: 0, activeAt: Number.NEGATIVE_INFINITY }
 
 function order(sequence: number, bytes = 10): StoreOrder {
   const head = { origin: 'b', sequence, time: sequence, dependencies: new Map(), epoch: 1 }
@@ -29,38 +29,55 @@ test('at once while nobody writes here, and one entry at a time', () => {
 test('gathered while there are local writes, also between two batches', () => {
   const intake = new Intake()
   intake.add([order(1)])
-  equal(intake.take(100, { queued: 1, ranAt: 100 })?.length, 1)
+  equal(intake.take(100, { queued: 1, activeAt: 100 })?.length, 1)
   intake.done(100)
   intake.add([order(2)])
-  equal(intake.take(99 + MERGE_MS, { queued: 0, ranAt: 101 }), null)
+  equal(intake.take(99 + MERGE_MS, { queued: 0, activeAt: 101 }), null)
   intake.add([order(3, MERGE_BYTES)])
-  equal(intake.take(99 + MERGE_MS, { queued: 1, ranAt: 101 })?.length, 2)
+  equal(intake.take(99 + MERGE_MS, { queued: 1, activeAt: 101 })?.length, 2)
 })
 
 test('a local batch that waits has its turn first, if it takes it', () => {
   const intake = new Intake()
   intake.add([order(1)])
-  equal(intake.take(100, { queued: 1, ranAt: 100 })?.length, 1)
+  equal(intake.take(100, { queued: 1, activeAt: 100 })?.length, 1)
   intake.add([order(2, MERGE_BYTES)])
-  intake.done(500)
-  equal(intake.take(501, { queued: 1, ranAt: 100 }), null)
-  equal(intake.take(502, { queued: 1, ranAt: 501 })?.length, 1)
+  intake.done(110)
+  equal(intake.take(111, { queued: 1, activeAt: 100 }), null)
+  equal(intake.take(120, { queued: 1, activeAt: 111 })?.length, 1)
   intake.add([order(3)])
-  intake.done(600)
-  equal(intake.take(599 + MERGE_MS, { queued: 1, ranAt: 501 }), null)
-  equal(intake.take(600 + MERGE_MS, { queued: 1, ranAt: 501 })?.length, 1)
+  intake.done(130)
+  equal(intake.take(129 + MERGE_MS, { queued: 1, activeAt: 111 }), null)
+  equal(intake.take(130 + MERGE_MS, { queued: 1, activeAt: 111 })?.length, 1)
+})
+
+test('local writes have as much time as the last merge took, within reason', () => {
+  const intake = new Intake()
+  intake.add([order(1)])
+  equal(intake.take(100, { queued: 1, activeAt: 100 })?.length, 1)
+  intake.add([order(2, MERGE_BYTES)])
+  intake.done(300)
+  equal(intake.take(499, { queued: 1, activeAt: 498 }), null)
+  equal(intake.take(500, { queued: 1, activeAt: 498 })?.length, 1)
+  intake.add([order(3, MERGE_BYTES)])
+  intake.done(500 + TURN_MS_MAX * 2)
+  equal(intake.take(499 + TURN_MS_MAX * 3, { queued: 1, activeAt: 501 + TURN_MS_MAX * 2 }), null)
+  equal(
+    intake.take(500 + TURN_MS_MAX * 3, { queued: 1, activeAt: 501 + TURN_MS_MAX * 2 })?.length,
+    1,
+  )
 })
 
 test('what somebody waits for is not kept waiting', () => {
   const intake = new Intake()
   intake.add([order(1)])
-  equal(intake.take(100, { queued: 1, ranAt: 100 })?.length, 1)
+  equal(intake.take(100, { queued: 1, activeAt: 100 })?.length, 1)
   intake.done(100)
   const urgent = order(2)
   if (urgent.kind === 'take') {
     intake.add([{ ...urgent, entry: { ...urgent.entry, answer: 'now' } }])
   }
-  equal(intake.take(101, { queued: 1, ranAt: 101 })?.length, 1)
+  equal(intake.take(101, { queued: 1, activeAt: 101 })?.length, 1)
 })
 
 test('an entry has its limit, and takes one order of any size', () => {
@@ -86,4 +103,20 @@ test('what is final is forgotten, not too often and once', () => {
   equal(intake.take(FORGET_MS - 1, NOBODY)?.length, 1)
   intake.done(0)
   equal(intake.take(FORGET_MS, NOBODY)?.length, 1)
+})
+
+test('where much is taken back the next entry gathers, unless somebody waits for it', () => {
+  const intake = new Intake()
+  const idle = { queued: 0, activeAt: 0 }
+  intake.add([order(1)])
+  equal(intake.take(1_000, idle)?.length, 1)
+  intake.merged({ transactions: 10, takenBack: 11 })
+  intake.done(1_100)
+  intake.add([order(2)])
+  equal(intake.take(1_199, idle), null)
+  equal(intake.take(1_200, idle)?.length, 1)
+  intake.merged({ transactions: 10, takenBack: 10 })
+  intake.done(1_300)
+  intake.add([order(3)])
+  equal(intake.take(1_301, idle)?.length, 1)
 })

@@ -5,6 +5,7 @@
  */
 import type { StoreOrder } from '../../core/order/clock/exchange/types.ts'
 import type { MergeOperation } from '../../model/origin-entry.ts'
+import type { Merged } from '../../store/types.ts'
 import {
   CONFLICTS_KEPT,
   FORGET_MS,
@@ -12,13 +13,14 @@ import {
   MERGE_BYTES_MAX,
   MERGE_MS,
   MERGE_OPERATIONS_MAX,
+  TURN_MS_MAX,
 } from './settings.ts'
 
 /** What the writer does for clients here. */
 export interface LocalWrites {
   readonly queued: number
-  /** When the last batch started, monotonic ms. */
-  readonly ranAt: number
+  /** When a batch was last seen to start or to be under way, monotonic ms. */
+  readonly activeAt: number
 }
 
 export class Intake {
@@ -29,6 +31,7 @@ export class Intake {
   #forgottenAt = Number.NEGATIVE_INFINITY
   #startedAt = Number.NEGATIVE_INFINITY
   #endedAt = Number.NEGATIVE_INFINITY
+  #isHot = false
   /** An entry is on its way into the log, or not yet applied. */
   #busy = false
 
@@ -59,7 +62,8 @@ export class Intake {
     if (this.#busy) return null
     const forgets = this.#stable > this.#forgotten && now - this.#forgottenAt >= FORGET_MS
     if (this.#orders.length === 0 && !forgets) return null
-    const isContended = writes.queued > 0 || now - writes.ranAt < MERGE_MS
+    if (this.#isHot && !this.#isUrgent && now - this.#endedAt < this.#turnMs) return null
+    const isContended = writes.queued > 0 || now - writes.activeAt < MERGE_MS
     if (isContended && !this.#isDue(now, writes)) return null
     const operations: MergeOperation[] = this.#cut()
     if (forgets) {
@@ -73,6 +77,14 @@ export class Intake {
     return operations
   }
 
+  /**
+   * Where more is taken back than arrives, all that came later runs again for each entry: the next
+   * one gathers for as long as the last took, so that there are few of them.
+   */
+  merged({ transactions, takenBack }: Pick<Merged, 'transactions' | 'takenBack'>): void {
+    this.#isHot = takenBack > transactions
+  }
+
   /** @param now monotonic, ms */
   done(now: number): void {
     this.#busy = false
@@ -80,13 +92,19 @@ export class Intake {
   }
 
   /**
-   * Turn by turn: what waits here had its turn last, if no batch has run since. Not for ever: what
-   * holds the writer up may be just what is to be merged.
+   * Turn by turn: what waits here had its turn last, if no batch has run since, and has as much time
+   * as the last merge took. Not for ever: what holds the writer up may be just what is to be merged.
    */
-  #isDue(now: number, { queued, ranAt }: LocalWrites): boolean {
-    const isTheirTurn = queued > 0 && ranAt < this.#endedAt
+  #isDue(now: number, { queued, activeAt }: LocalWrites): boolean {
+    const isTheirTurn = queued > 0 && activeAt < this.#endedAt
     if (isTheirTurn && now - this.#endedAt < MERGE_MS) return false
-    return this.#bytes >= MERGE_BYTES || this.#isUrgent || now - this.#startedAt >= MERGE_MS
+    if (this.#isUrgent) return true
+    if (now - this.#endedAt < this.#turnMs) return false
+    return this.#bytes >= MERGE_BYTES || now - this.#startedAt >= MERGE_MS
+  }
+
+  get #turnMs(): number {
+    return Math.min(this.#endedAt - this.#startedAt, TURN_MS_MAX)
   }
 
   /** Somebody waits for our answer to one of them. */

@@ -234,6 +234,7 @@ export class Origins {
   /** The store has applied entries through an index. */
   appliedThrough({ index, origins, merged }: Extract<StoreReply, { kind: 'applied' }>): void {
     if (merged !== undefined) this.#tellMerged(merged)
+    if (merged !== undefined) this.#leading?.exchanging.merged(merged)
     if (origins !== undefined) this.#replace(origins, index)
     this.#leading?.exchanging.pump()
     if (origins !== undefined) this.#tellMembers()

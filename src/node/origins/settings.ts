@@ -25,6 +25,8 @@ export const EXCHANGE_DEFAULTS: Omit<ExchangeOptions, 'self'> = {
 export const LEADS_MS = 500
 /** While local writes wait, what others wrote is gathered for so long, ms. */
 export const MERGE_MS = 30
+/** Local writes have a turn after each merge, for as long as that took but no longer than this, ms. */
+export const TURN_MS_MAX = 5_000
 /** Or until it is so much. */
 export const MERGE_BYTES = MEGABYTE / 2
 /**

@@ -6,7 +6,8 @@ import type { DatabaseSync } from 'node:sqlite'
 import { QuorateError } from '../../base/errors.ts'
 import type { KeyIndex } from '../../core/order/clock/key-index.ts'
 import { KeySet } from '../../core/order/clock/key-set.ts'
-import { readExactly } from '../../model/changeset.ts'
+import type { ClockTime, Origin } from '../../core/order/clock/stamp.ts'
+import { hasDeletes, readExactly } from '../../model/changeset.ts'
 import { asStored, type Catalog, grown, tableOf } from './catalog.ts'
 import { type Conflict, type Deleted, staysOpen } from './conflict.ts'
 import type { MergeTables, Ran, Transaction } from './merge-tables.ts'
@@ -89,6 +90,37 @@ export class Execution {
     return reached
   }
 
+  /**
+   * The same of those that can only run as they were made.
+   *
+   * @returns false: one can't, and some have run
+   */
+  runAsMade(run: readonly Placed[]): boolean {
+    let batch = this.#parts.createBatch()
+    let some: Placed[] = []
+    for (const each of run) {
+      if (some.length >= BATCH_MAX || !batch.mayTake(each.own)) {
+        if (!this.#applySome(some)) return false
+        batch = this.#parts.createBatch()
+        some = []
+      }
+      batch.take(each.own)
+      some.push(each)
+    }
+    return this.#applySome(some)
+  }
+
+  #applySome(some: readonly Placed[]): boolean {
+    if (some.length === 0) return true
+    const { context } = this.reading
+    const checks = {
+      foreignKeys: some.some(({ own }) => own.foreign) ? context.foreignKeys : null,
+      exactly: some.some(({ own }) => own.loose) ? context : null,
+    }
+    const changesets = some.map(({ changes }) => changes)
+    return this.#parts.applyNatively(this.#db, changesets, checks)
+  }
+
   /** As one if that works; else in halves, in their order. */
   #runSome(some: readonly Placed[], reached: Placed[]): void {
     if (some.length === 0) return
@@ -98,15 +130,9 @@ export class Execution {
       reached.push(this.#runByRules(only))
       return
     }
-    const { context } = this.reading
-    const checks = {
-      foreignKeys: some.some(({ own }) => own.foreign) ? context.foreignKeys : null,
-      exactly: some.some(({ own }) => own.loose) ? context : null,
-    }
-    const changesets = some.map(({ changes }) => changes)
-    if (this.#parts.applyNatively(this.#db, changesets, checks)) {
+    if (this.#applySome(some)) {
       this.#batchMax = Math.min(this.#batchMax * 2, BATCH_MAX)
-      for (const each of some) this.note(each, each.own.deletes)
+      for (const each of some) this.note(each, false)
       return
     }
     if (some.length === 1 && only !== undefined) reached.push(this.#runByRules(only))
@@ -136,10 +162,40 @@ export class Execution {
     return { ...each, footprint: reached }
   }
 
-  /** Notes a transaction that has run exactly as it was made. */
-  note(transaction: Transaction, deletes: boolean): void {
+  /**
+   * Notes a transaction that has run exactly as it was made.
+   *
+   * @param mayWait it need not be in the file yet, if the log has it
+   */
+  note(transaction: Transaction, mayWait: boolean): void {
+    const { recent } = this.#tables
+    if (mayWait && recent.mayAdd(transaction)) recent.add(transaction)
+    else this.#write(transaction)
+  }
+
+  /** Puts into the file what is in the log only, until no more than so many bytes are. */
+  save(most = 0): void {
+    for (const each of this.#tables.recent.takeAbove(most)) this.#write(each)
+  }
+
+  /** What is in the log only and is not later than a time leaves nothing but what it deleted. */
+  passRecent(stable: ClockTime): void {
+    const passed = new Map<Origin, number>()
+    for (const each of this.#tables.recent.takeThrough(stable)) {
+      this.#bury(each)
+      passed.set(each.stamp.origin, each.sequence)
+    }
+    for (const [origin, number] of passed) this.#tables.passed(origin, number)
+  }
+
+  #write(transaction: Transaction): void {
     this.#tables.add({ ...transaction, effect: null, reached: null })
-    if (deletes) this.#tables.bury(transaction, deletedBy(transaction, this.reading.catalog))
+    this.#bury(transaction)
+  }
+
+  #bury(transaction: Transaction): void {
+    if (!hasDeletes(transaction.changes)) return
+    this.#tables.bury(transaction, deletedBy(transaction, this.reading.catalog))
   }
 }
 

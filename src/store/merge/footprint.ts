@@ -1,6 +1,6 @@
 /** Where two transactions can meet, read off a transaction's changeset and the schema. */
 import type { Footprint, Key } from '../../core/order/clock/key-set.ts'
-import { readExactly } from '../../model/changeset.ts'
+import { readKeysOrAll } from '../../model/changeset.ts'
 import { type ExactValue, identical } from '../../model/exact-value.ts'
 import type { Catalog, MergeTable } from './catalog.ts'
 import { checkWidth, tableOf } from './catalog.ts'
@@ -54,6 +54,8 @@ interface TablePlan {
   readonly table: MergeTable
   /** No two transactions may change one row and be applied as one. */
   readonly guarded: boolean
+  /** Its rows meet others by their keys only. */
+  readonly plain: boolean
   readonly row: Seed
   readonly uniques: readonly KeyPlan[]
   /** Unique indexes whose values can't be told from a row. */
@@ -75,7 +77,7 @@ export class Footprints {
     const made = new Draft()
     let plan: TablePlan | null = null
     let name = ''
-    for (const { table, before, after } of readExactly(bytes)) {
+    for (const { table, before, after } of readKeysOrAll(bytes, this.#isWhole)) {
       if (plan === null || name !== table) plan = this.#planOf(table)
       name = table
       // SQLite would leave the change out without a word.
@@ -88,6 +90,9 @@ export class Footprints {
     }
     return made
   }
+
+  /** What is beside the key does not matter to anybody. */
+  readonly #isWhole = (table: string): boolean => !this.#planOf(table).plain
 
   /** The footprint of rows that were touched. */
   ofRows(rows: readonly RowImages[]): MergeFootprint {
@@ -117,12 +122,15 @@ function planOf(table: MergeTable): TablePlan {
   const parents = new Map(
     table.referencedBy.map(({ parentColumns }) => [parentColumns.join(','), parentColumns]),
   )
+  const guarded =
+    table.guarded ||
+    table.loose ||
+    table.referencedBy.some(({ parentColumns }) => parentColumns.length > 1)
+  const ties = [...table.uniques, ...table.references, ...table.referencedBy]
   return {
     table,
-    guarded:
-      table.guarded ||
-      table.loose ||
-      table.referencedBy.some(({ parentColumns }) => parentColumns.length > 1),
+    guarded,
+    plain: !guarded && ties.length === 0,
     row: seedOf('row', table.name),
     uniques: table.uniques.flatMap(({ name, columns }) =>
       columns === null ? [] : [keyPlan(columns, 'unique', name)],
@@ -154,6 +162,7 @@ class Draft implements MergeFootprint {
     this.deletes ||= after === null
     const row = keyOf(plan.row, before ?? after ?? [], plan.table.key)
     this.written.push(row)
+    if (plan.plain) return
     this.loose ||= plan.table.loose
     for (const { whole, mentions } of plan.opaque) {
       if (!isUpdate || touches(after, mentions)) this.#write(whole)

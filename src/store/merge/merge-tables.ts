@@ -3,12 +3,19 @@
  * place may still change, rows that were deleted, and conflicts.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import { assert } from '../../base/assert.ts'
 import { type Frontier, holds } from '../../core/order/clock/frontier.ts'
 import type { Footprint } from '../../core/order/clock/key-set.ts'
-import type { ClockTime, Origin, Stamp } from '../../core/order/clock/stamp.ts'
+import {
+  type ClockTime,
+  compareStamps,
+  type Origin,
+  type Stamp,
+} from '../../core/order/clock/stamp.ts'
 import type { ExactValue } from '../../model/exact-value.ts'
 import type { ConflictNotice } from '../../model/origin-entry.ts'
 import type { Conflict, Deleted } from './conflict.ts'
+import { RecentTransactions } from './recent.ts'
 import { cellsFromJson, rowToJson } from './row-json.ts'
 import type { Cells, Row } from './table-rows.ts'
 
@@ -21,6 +28,8 @@ export interface Transaction {
   readonly seen: Frontier
   /** What it changed where it first ran. */
   readonly changes: Uint8Array
+  /** Which entry of the group's log has it. Without one it must be in the file at once. */
+  readonly at?: number | undefined
 }
 
 /** A transaction that has run here. */
@@ -61,6 +70,8 @@ const SQL = {
   get: `select time, origin, sequence, seen, changes, effect, reached from _quorate_transactions
     where time = ? and origin = ?`,
   has: 'select 1 from _quorate_transactions where time = ? and origin = ?',
+  latest: `select sequence from _quorate_transactions where origin = ?
+    order by time desc limit 1`,
   between: `select time, origin, sequence, changes, reached from _quorate_transactions
     where (time, origin) > (?, ?) and (time, origin) < (?, ?) order by time, origin limit ?`,
   betweenLast: `select time, origin, sequence, changes, reached from _quorate_transactions
@@ -84,14 +95,14 @@ const SQL = {
     where name = ? and (json_array_length(kept) < ? or json_array_length(lost) < ?)`,
   widen: `update quorate_conflicts set kept = ?, lost = ?
     where time = ? and origin = ? and number = ?`,
+  passed: `insert into _quorate_forgotten (origin, number) values (?, ?)
+    on conflict (origin) do update set number = max(number, excluded.number)`,
   forgotten: 'select number from _quorate_forgotten where origin = ?',
   oldest: `select time, origin from _quorate_transactions where time <= ?
     order by time, origin limit 1 offset ?`,
   forgetting: `insert into _quorate_forgotten (origin, number)
     select origin, max(sequence) from _quorate_transactions where (time, origin) < (?, ?)
     group by origin on conflict (origin) do update set number = max(number, excluded.number)`,
-  final: `insert into _quorate_forgotten (origin, number) values ('', ?)
-    on conflict (origin) do update set number = max(number, excluded.number)`,
   forget: 'delete from _quorate_transactions where (time, origin) < (?, ?)',
   forgetDeleted: `delete from _quorate_deleted where (name, key, time, origin) in
     (select name, key, time, origin from _quorate_deleted
@@ -100,6 +111,8 @@ const SQL = {
 } as const
 
 export class MergeTables {
+  /** What is not in the file yet. */
+  readonly recent = new RecentTransactions()
   readonly #statements: Readonly<Record<keyof typeof SQL, StatementSync>>
   #seen: Frontier | null = null
   #seenText = ''
@@ -114,15 +127,21 @@ export class MergeTables {
     this.#statements = Object.fromEntries(entries) as Record<keyof typeof SQL, StatementSync>
   }
 
-  /** What has run here after a stamp, in order, as a stream: nothing may be written meanwhile. */
+  /**
+   * What has run here after a stamp, in order, as a stream: nothing may be written meanwhile, and
+   * nothing may be recent.
+   */
   *later({ time, origin }: Stamp): Generator<Ran, void, undefined> {
+    assert(this.recent.isEmpty, () => `${this.recent.bytes} bytes are not in the file`)
     for (const row of this.#statements.later.iterate(time, origin)) {
       yield ranOf(row as unknown as Stored)
     }
   }
 
-  get({ time, origin }: Stamp): Ran | null {
-    const row = this.#statements.get.get(time, origin)
+  get(stamp: Stamp): Ran | null {
+    const recent = this.recent.get(stamp)
+    if (recent !== null) return { ...recent, effect: null, reached: null }
+    const row = this.#statements.get.get(stamp.time, stamp.origin)
     return row === undefined ? null : ranOf(row as unknown as Stored)
   }
 
@@ -132,6 +151,27 @@ export class MergeTables {
    * @param last the latest of these first, instead of the earliest
    */
   *between(after: Stamp, before: Stamp, last: boolean, most: number): Generator<Keyed> {
+    let left = most
+    const recent = this.recent.between(after, before, last)
+    let next = recent.next()
+    for (const keyed of this.#between(after, before, last, most)) {
+      for (; left > 0 && !next.done; next = recent.next()) {
+        const apart = compareStamps(next.value.stamp, keyed.stamp)
+        if (last ? apart < 0 : apart > 0) break
+        yield { ...next.value, reached: null }
+        left -= 1
+      }
+      if (left === 0) return
+      yield keyed
+      left -= 1
+    }
+    for (; left > 0 && !next.done; next = recent.next()) {
+      yield { ...next.value, reached: null }
+      left -= 1
+    }
+  }
+
+  *#between(after: Stamp, before: Stamp, last: boolean, most: number): Generator<Keyed> {
     const statement = last ? this.#statements.betweenLast : this.#statements.between
     const bounds = [after.time, after.origin, before.time, before.origin]
     for (const row of statement.iterate(...bounds, most)) {
@@ -142,12 +182,20 @@ export class MergeTables {
   }
 
   /** Whether something has run here that is not before this stamp. */
-  hasFrom({ time, origin }: Stamp): boolean {
-    return this.#statements.from.get(time, origin) !== undefined
+  hasFrom(stamp: Stamp): boolean {
+    if (this.recent.hasFrom(stamp)) return true
+    return this.#statements.from.get(stamp.time, stamp.origin) !== undefined
   }
 
-  has({ time, origin }: Stamp): boolean {
-    return this.#statements.has.get(time, origin) !== undefined
+  has(stamp: Stamp): boolean {
+    if (this.recent.get(stamp) !== null) return true
+    return this.#statements.has.get(stamp.time, stamp.origin) !== undefined
+  }
+
+  /** The highest number of an origin in the file; 0: none. */
+  latestOf(origin: Origin): number {
+    const row = this.#statements.latest.get(origin) as { sequence: number } | undefined
+    return row?.sequence ?? 0
   }
 
   /** The highest number of an origin that has been forgotten; 0: none. */
@@ -254,12 +302,17 @@ export class MergeTables {
    * @returns false: there are more of them
    */
   forget(stable: ClockTime, most: number): boolean {
-    this.#statements.final.run(stable)
+    this.#statements.passed.run('', stable)
     const more = this.#statements.oldest.get(this.final(), most) as Stamp | undefined
     const { time, origin } = more ?? { time: this.final() + 1, origin: '' }
     this.#statements.forgetting.run(time, origin)
     this.#statements.forget.run(time, origin)
     return more === undefined
+  }
+
+  /** Notes that transactions of an origin through a number have been forgotten. */
+  passed(origin: Origin, number: number): void {
+    this.#statements.passed.run(origin, number)
   }
 
   /** Forgets old conflicts, and deletes that everybody has seen. False: there are more of these. */

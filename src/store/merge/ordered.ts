@@ -16,7 +16,6 @@ import {
   type Origin,
   type Stamp,
 } from '../../core/order/clock/stamp.ts'
-import { hasDeletes } from '../../model/changeset.ts'
 import type { ConflictNotice } from '../../model/origin-entry.ts'
 import { tableOf, widened } from './catalog.ts'
 import { releaseDerived } from './derived.ts'
@@ -47,6 +46,8 @@ const NOTHING_MERGED: MergeReport = { merged: 0, takenBack: 0, byRules: 0, confl
 /** Transactions read for the index, or forgotten, in one go. */
 const READ_MAX = 65_536
 const FORGET_MAX = 50_000
+/** So much need not be in the file: some 100 ms of work where it has to be. */
+const RECENT_BYTES_MAX = 8 * 1024 * 1024
 
 export class OrderedTransactions {
   readonly #db: DatabaseSync
@@ -56,6 +57,8 @@ export class OrderedTransactions {
   readonly #tail: TailIndex
   readonly #settings: readonly StatementSync[]
   readonly #execution: Execution
+  /** Of each origin that has been asked for: the highest number that may be here. */
+  readonly #latest = new Map<Origin, number>()
   /** At most so many are not in the index of the tail. */
   #unread = Number.POSITIVE_INFINITY
 
@@ -87,8 +90,12 @@ export class OrderedTransactions {
     this.#dropIndex()
   }
 
-  /** The schema is about to change: what is made for the old one must not be in the way. */
+  /**
+   * The schema is about to change: what is made for the old one must not be in the way. In a SQLite
+   * transaction that is open.
+   */
   release(): void {
+    this.save()
     releaseDerived(this.#db)
   }
 
@@ -131,10 +138,8 @@ export class OrderedTransactions {
    */
   prepare(arrivals: () => readonly Transaction[], most: number): boolean {
     if (this.#unread < most) return true
-    const [earliest] = arrivals()
-      .map(({ stamp }) => stamp)
-      .sort(compareStamps)
-      .filter((stamp) => !this.#tables.has(stamp))
+    const stamps = arrivals().map(({ stamp }) => stamp)
+    const earliest = stamps.sort(compareStamps).find((stamp) => !this.#tables.has(stamp))
     return earliest === undefined || this.#cover(earliest, most)
   }
 
@@ -153,8 +158,38 @@ export class OrderedTransactions {
     if (first === undefined) return
     const { time } = first.stamp
     assert(!this.#tables.hasFrom(first.stamp), () => `adopted at ${time}, before something here`)
-    for (const each of transactions) this.#execution.note(each, hasDeletes(each.changes))
+    for (const each of transactions) this.#execution.note(each, true)
+    this.#passed(transactions)
     this.#unread += transactions.length
+    this.#limit()
+  }
+
+  /**
+   * Where the log must be read from when the file is opened anew, with `remember` for what is found
+   * there: the first entry with a transaction that is not in the file. Null: all are.
+   */
+  get firstUnsaved(): number | null {
+    return this.#tables.recent.first
+  }
+
+  /** Puts everything into the file, in a SQLite transaction that is open. */
+  save(): void {
+    this.#execution.save()
+  }
+
+  /** After the file was opened: what had run, and may not be in it. */
+  remember(transactions: readonly Transaction[]): void {
+    for (const each of transactions) {
+      const { stamp, sequence } = each
+      if (sequence <= this.#tables.forgotten(stamp.origin) || this.#tables.has(stamp)) continue
+      this.#execution.note(each, true)
+      this.#passed([each])
+    }
+  }
+
+  #limit(): void {
+    // Half of it at a time: what is about to become final need not be written.
+    if (this.#tables.recent.bytes > RECENT_BYTES_MAX) this.#execution.save(RECENT_BYTES_MAX / 2)
   }
 
   /**
@@ -188,6 +223,7 @@ export class OrderedTransactions {
     if (first === undefined) return
     this.#checkSettings()
     this.#dropIndex()
+    this.save()
     const fits = derived.follow(() => applyInverses(this.#db, inverses, catalog))
     if (!fits) {
       const detail = `Transactions from ${first.stamp.time} on can't be taken back: rows have changed.`
@@ -204,7 +240,8 @@ export class OrderedTransactions {
    * by now if that is later. All that is later is taken back for that, in a SQLite transaction that is
    * open and that the caller must roll back in the end: nothing else remembers it.
    *
-   * @throws QuorateError LOG_CORRUPT if something that ran can't be taken back
+   * @throws QuorateError LOG_CORRUPT if something that ran can't be taken back; all must have been
+   *   saved
    */
   asOf<T>(time: ClockTime, work: () => T): T {
     const through = Math.max(time, this.#tables.final())
@@ -235,6 +272,7 @@ export class OrderedTransactions {
     const frontiers = [...seen.values()]
     const all = frontiers.length === 0 ? new Map() : frontiers.reduce(meet)
     this.#tail.forget(stable)
+    this.#execution.passRecent(stable)
     const isDone = this.#tables.forgetRest(stable, all, conflictsUntil, FORGET_MAX)
     return this.#tables.forget(stable, FORGET_MAX) && isDone
   }
@@ -273,7 +311,6 @@ export class OrderedTransactions {
     const sorted = arrivals.toSorted((a, b) => compareStamps(a.stamp, b.stamp))
     const [first] = sorted
     if (first === undefined) return []
-    const anyLater = this.#tables.hasFrom(first.stamp)
     const final = this.#tables.final()
     const forgotten = new Map<Origin, number>()
     const fresh: Placed[] = []
@@ -282,7 +319,8 @@ export class OrderedTransactions {
       const { origin } = stamp
       const gone = forgotten.get(origin) ?? this.#tables.forgotten(origin)
       forgotten.set(origin, gone)
-      if (sequence <= gone || (anyLater && this.#tables.has(stamp))) continue
+      if (sequence <= gone) continue
+      if (sequence <= this.#latestOf(origin) && this.#tables.has(stamp)) continue
       const before = fresh.at(-1)
       if (before !== undefined && compareStamps(before.stamp, stamp) === 0) continue
       if (stamp.time <= final) {
@@ -294,6 +332,21 @@ export class OrderedTransactions {
     return fresh
   }
 
+  /** No transaction of an origin with a higher number is here. */
+  #latestOf(origin: Origin): number {
+    const known = this.#latest.get(origin)
+    if (known !== undefined) return known
+    const latest = this.#tables.latestOf(origin)
+    this.#latest.set(origin, latest)
+    return latest
+  }
+
+  #passed(some: readonly Pick<Transaction, 'stamp' | 'sequence'>[]): void {
+    for (const { stamp, sequence } of some) {
+      if (sequence > this.#latestOf(stamp.origin)) this.#latest.set(stamp.origin, sequence)
+    }
+  }
+
   #placed(ran: Ran, wider: Wider): Placed {
     const own = this.#execution.reading.footprints.of(ran.changes)
     const more = wider.size === 0 ? null : wider.get(nameOf(ran.stamp))
@@ -302,8 +355,48 @@ export class OrderedTransactions {
 
   // Placement
 
-  /** Again and again until nothing that stayed would have met something that ran. */
   #putInPlace(coming: readonly Placed[], earliest: Stamp): MergeReport {
+    if (this.#runAsMade(coming, earliest)) {
+      this.#noteArrivals(coming)
+      this.#limit()
+      return { ...NOTHING_MERGED, merged: coming.length }
+    }
+    this.save()
+    return this.#runInOrder(coming, earliest)
+  }
+
+  /** The common case: nothing that is here meets them, and each finds all as it was where it ran. */
+  #runAsMade(coming: readonly Placed[], earliest: Stamp): boolean {
+    const { index, isCurrent } = this.#tail
+    if (coming.some(({ own }) => own.narrow && own.deletes)) return false
+    if (index !== null && isCurrent) {
+      const isDoubtful = ({ own, stamp: { origin }, seen }: Placed): boolean =>
+        index.hasUnseen(own.written, origin, seen)
+      if (coming.some(isDoubtful)) return false
+      const tail = this.#later(earliest, NOTHING_WIDER, NO_STAMPS)
+      if (this.#parts.place(coming, tail).undo.length > 0) return false
+    } else if (this.#tables.hasFrom(earliest)) return false
+    this.#db.exec('savepoint _quorate_as_made')
+    const fits = this.#execution.runAsMade(coming)
+    this.#db.exec(
+      fits ? 'release _quorate_as_made' : 'rollback to _quorate_as_made; release _quorate_as_made',
+    )
+    if (!fits) return false
+    for (const { stamp, sequence, seen, changes, at } of coming) {
+      this.#execution.note({ stamp, sequence, seen, changes, at }, true)
+    }
+    return true
+  }
+
+  #noteArrivals(coming: readonly Placed[]): void {
+    this.#passed(coming)
+    for (const each of coming) this.#tail.add(each, each.own)
+    if (!this.#tail.isCurrent) this.#unread += coming.length
+    this.#tail.changed()
+  }
+
+  /** Again and again until nothing that stayed would have met something that ran. */
+  #runInOrder(coming: readonly Placed[], earliest: Stamp): MergeReport {
     const wider: Wider = new Map()
     for (let before = -1; ; ) {
       const arrivals = coming.map((each) => this.#widened(each, wider))
@@ -318,9 +411,7 @@ export class OrderedTransactions {
       for (const each of reached) this.#tail.add(each, each.footprint)
       if (isDone) {
         this.#db.exec('release _quorate_place')
-        for (const each of coming) this.#tail.add(each, each.own)
-        if (!this.#tail.isCurrent) this.#unread += coming.length
-        this.#tail.changed()
+        this.#noteArrivals(coming)
         const conflicts = this.#tables.news()
         const counts = { takenBack: undo.length, byRules: reached.length }
         return { merged: coming.length, ...counts, conflicts }

@@ -227,9 +227,9 @@ class World {
 
   check(): void {
     this.shipAll()
-    // What was executed here is noted then.
-    for (const { leader } of this.groups)
-      leader.send({ kind: 'compact', ticket: 0, to: leader.log.applied })
+    // What is in the log only is put into the tables then.
+    for (const replica of this.groups.flatMap(({ leader, follower }) => [leader, follower]))
+      replica.send({ kind: 'compact', ticket: 0, to: replica.log.applied })
     const [first, ...others] = this.groups.flatMap(({ leader, follower }) => [leader, follower])
     assert.ok(first !== undefined)
     for (const { leader, follower } of this.groups) {

@@ -74,7 +74,7 @@ export class OriginApplier {
   /** An entry of our own from the log. Throws LOG_CORRUPT, MERGE_FUNCTION_MISSING. */
   own(entry: OriginEntry, index: LogIndex, kind: 'data' | 'schema'): void {
     this.#origins.tables.addHead(headOf(entry), index)
-    this.#apply(entry, kind === 'data')
+    this.#apply(entry, index, kind === 'data')
   }
 
   /** The content of a `merge` entry. Throws LOG_CORRUPT, MERGE_FUNCTION_MISSING. */
@@ -142,7 +142,7 @@ export class OriginApplier {
       const { origin, sequence } = operation
       const kept = tables.takeKept(origin, sequence)
       if (kept === null) throw corrupt(operation, 'it was not kept.')
-      this.#apply(kept)
+      this.#apply(kept, this.#origins.placeOf(kept))
       return
     }
     const { entry, apply } = operation
@@ -151,7 +151,7 @@ export class OriginApplier {
     if (entry.sequence <= held) return
     if (entry.sequence > held + 1) throw corrupt(entry, `entry ${held + 1} is missing.`)
     tables.addHead(headOf(entry), index)
-    if (apply) this.#apply(entry)
+    if (apply) this.#apply(entry, index)
     else tables.keep(entry)
   }
 
@@ -180,11 +180,14 @@ export class OriginApplier {
 
   // What entries do
 
-  /** @param repeats it has run at our leader already, which others only tried */
-  #apply(entry: OriginEntry, repeats = false): void {
+  /**
+   * @param at where our log has it; null: nowhere any more
+   * @param repeats it has run at our leader already, which others only tried
+   */
+  #apply(entry: OriginEntry, at: LogIndex | null, repeats = false): void {
     if (this.#repeats !== repeats && this.#waiting.length > 0) this.#host.flush()
     this.#repeats = repeats
-    const numbering = new Numbering(entry)
+    const numbering = new Numbering(entry, at)
     for (const operation of decodeOriginOperations(entry.body)) {
       if (operation.kind === 'transaction') {
         this.#waiting.push({ entry, transaction: numbering.next(operation) })

@@ -45,6 +45,7 @@ const SQL = {
   held: 'select max(sequence) from _quorate_entries where origin = ?',
   add: `insert into _quorate_entries (idx, ${HEAD}) values (?, ?, ?, ?, ?, ?, ?, ?)`,
   head: `select ${HEAD} from _quorate_entries where origin = ? and sequence = ?`,
+  place: 'select idx from _quorate_entries where origin = ? and sequence = ?',
   wanted: `select sequence, time from _quorate_entries where origin = ? and sequence <= ?
     and answer <> 'none' order by sequence desc limit 1`,
   until: `select sequence, dependencies from _quorate_entries where origin = ? and sequence <= ?
@@ -164,6 +165,18 @@ export class OriginTables {
     this.#sql.set.run('noted', index)
   }
 
+  /**
+   * All transactions that came with entries through this index are in the file, or are final: see
+   * RecentTransactions.
+   */
+  get saved(): number {
+    return this.#number('saved')
+  }
+
+  set saved(index: number) {
+    this.#sql.set.run('saved', index)
+  }
+
   #value(key: string): unknown {
     return present(this.#sql.get.row(key)?.[0], () => `_quorate_state ${key}`)
   }
@@ -205,6 +218,11 @@ export class OriginTables {
   knownOf(origin: Origin): Frontier {
     const head = this.head(origin, this.heldOf(origin))
     return head === null ? NOTHING : new Map(head.dependencies).set(origin, head.sequence)
+  }
+
+  /** Where an entry was logged; it may have been forgotten there. */
+  placeOf({ origin, sequence }: Pick<EntryHead, 'origin' | 'sequence'>): LogIndex {
+    return Number(this.#sql.place.row(origin, sequence)?.[0] ?? 0) as LogIndex
   }
 
   /** The last one through a number that asks for an answer. */

@@ -21,7 +21,7 @@ import { type MergeParts, PARTS } from '../merge/parts.ts'
 import { type MergeFunctions, setRule } from '../merge/rule-book.ts'
 import type { OriginsState } from '../types.ts'
 import { OriginTables } from './origin-tables.ts'
-import { transactionsOf } from './transactions.ts'
+import { broughtBy, transactionsOf } from './transactions.ts'
 
 /** So much that was made here is noted together at the latest: some 30 ms. */
 const UNNOTED_ENTRIES_MAX = 256
@@ -31,6 +31,7 @@ const UNNOTED_BYTES_MAX = 1024 * 1024
 export interface Unnoted {
   readonly head: EntryHead
   readonly index: LogIndex
+  readonly entry: OriginEntry
 }
 
 interface Memory {
@@ -173,7 +174,7 @@ export class Origins {
     const memory = this.#known
     memory.last = { sequence: entry.sequence, time: entry.time }
     if (!applied) return
-    memory.unnoted.push({ head: headOf(entry), index })
+    memory.unnoted.push({ head: headOf(entry), index, entry })
     this.#applied(memory, entry)
   }
 
@@ -213,9 +214,10 @@ export class Origins {
    */
   asOf<T>(time: ClockTime, since: LogIndex, begun: () => void, work: () => T): T | null {
     if (this.#outdatedAt >= since) return null
-    if (this.unnoted.length > 0 || this.#known.stale) {
+    if (this.unnoted.length > 0 || this.#known.stale || this.ordered.firstUnsaved !== null) {
       this.transaction(() => {
         this.note()
+        this.#save()
         this.refresh()
       })
     }
@@ -247,14 +249,31 @@ export class Origins {
     const memory = this.#memory
     if (memory === null || memory.unnoted.length === 0) return
     const { ordered } = this
-    for (const { head, index } of memory.unnoted) {
-      const [entry] = this.#log.entries(index, index)
-      const own = present(entry && decodeOwn(entry.body), () => `an own entry at ${index}`)
+    for (const { head, index, entry } of memory.unnoted) {
       this.tables.addHead(head, index)
-      ordered.adopt(transactionsOf(own))
+      ordered.adopt(transactionsOf(entry, index))
     }
     memory.unnoted = []
-    this.tables.noted = this.#log.applied
+    this.noted(this.#log.applied)
+  }
+
+  /** What came with entries through an index is known to the tables, or recent. */
+  noted(index: LogIndex): void {
+    this.tables.noted = index
+    const { firstUnsaved } = this.#known.ordered
+    this.tables.saved = firstUnsaved === null ? index : Math.min(index, firstUnsaved - 1)
+  }
+
+  /** Leaves nothing to be found in the log only. */
+  #save(): void {
+    this.ordered.save()
+    this.noted(this.#log.applied)
+  }
+
+  /** Where the log has an entry that is held; null: it has forgotten it. */
+  placeOf(entry: Pick<EntryHead, 'origin' | 'sequence'>): LogIndex | null {
+    const index = this.tables.placeOf(entry)
+    return index > this.#log.base.index ? index : null
   }
 
   /** Notes what was executed here if much has gathered. Not while a transaction is open. */
@@ -271,12 +290,14 @@ export class Origins {
     if (this.#memory === null) return
     this.tables.cutAbove(index)
     if (this.tables.noted > index) this.tables.noted = index
+    if (this.tables.saved > index) this.tables.saved = index
   }
 
   /** The log is about to forget entries through an index, in a transaction of the applier's. */
   cutThrough(index: LogIndex): void {
     if (this.#memory === null) return
     this.note()
+    if ((this.ordered.firstUnsaved ?? index + 1) <= index) this.#save()
     this.tables.cutThrough(index)
   }
 
@@ -325,9 +346,11 @@ export class Origins {
    */
   restart(self: Origin, base: LogIndex): void {
     this.note()
+    this.#save()
     this.tables.self = self
     this.tables.forgetPlaces()
     this.tables.noted = base
+    this.tables.saved = base
   }
 
   /** Reads everything from the file. Throws as the constructor does. */
@@ -355,7 +378,18 @@ export class Origins {
       if (head !== null) this.#applied(memory, head)
     }
     this.#memory = memory
+    this.#loadUnsaved(memory.ordered)
     this.#loadUnnoted(memory)
+  }
+
+  #loadUnsaved(ordered: OrderedTransactions): void {
+    const { base, applied } = this.#log
+    const saved = Math.max(base.index, this.tables.saved) as LogIndex
+    const noted = Math.min(this.tables.noted, applied) as LogIndex
+    if (saved >= noted) return
+    for (const { entry, at } of broughtBy(this.#log.entries(next(saved), noted))) {
+      ordered.remember(transactionsOf(entry, at))
+    }
   }
 
   #loadUnnoted(memory: Memory): void {
@@ -365,7 +399,7 @@ export class Origins {
     for (const entry of this.#log.entries(next(noted), applied)) {
       const own = entry.kind === 'data' ? decodeOwn(entry.body) : null
       if (own === null) continue
-      memory.unnoted.push({ head: headOf(own), index: entry.index })
+      memory.unnoted.push({ head: headOf(own), index: entry.index, entry: own })
       this.#applied(memory, own)
     }
   }

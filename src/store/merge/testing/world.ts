@@ -44,10 +44,16 @@ function template(): Uint8Array {
 export class Replica {
   readonly db: DatabaseSync
   readonly #parts: MergeParts
+  /** As a group's log has it: what came, in that order. Null: there is no log. */
+  readonly #log: Transaction[] | null
+  /** So much of the log was in the file at the last commit. */
+  #saved = 0
   ordered: OrderedTransactions
 
-  constructor(parts: MergeParts = PARTS) {
+  /** @param logs what comes is in a log, so that it need not be in the file at once */
+  constructor(parts: MergeParts = PARTS, logs = false) {
     this.#parts = parts
+    this.#log = logs ? [] : null
     this.db = new DatabaseSync(':memory:', { enableForeignKeyConstraints: false })
     this.db.deserialize(TEMPLATE)
     this.ordered = new OrderedTransactions(this.db, FUNCTIONS, parts)
@@ -55,13 +61,48 @@ export class Replica {
 
   restart(): void {
     this.ordered = new OrderedTransactions(this.db, FUNCTIONS, this.#parts)
+    this.ordered.remember(this.#log?.slice(this.#saved) ?? [])
   }
 
   merge(transactions: readonly Transaction[]) {
+    return this.committing(() => this.ordered.merge(this.logged(transactions)))
+  }
+
+  /** Does work in a SQLite transaction. */
+  protected committing<T>(work: () => T): T {
     this.db.exec('begin')
-    const report = this.ordered.merge(transactions)
+    const result = work()
     this.db.exec('commit')
-    return report
+    this.committed()
+    return result
+  }
+
+  /** Puts transactions into the log. */
+  protected logged(transactions: readonly Transaction[]): readonly Transaction[] {
+    const log = this.#log
+    if (log === null) return transactions
+    const logged = transactions.map((each, i) => ({ ...each, at: log.length + 1 + i }))
+    log.push(...logged)
+    return logged
+  }
+
+  protected committed(): void {
+    this.#saved = (this.ordered.firstUnsaved ?? (this.#log?.length ?? 0) + 1) - 1
+  }
+
+  /** The log loses its last entries, or so many as it had then. */
+  protected cutLog(length: number): void {
+    this.#log?.splice(length)
+    this.#saved = Math.min(this.#saved, length)
+  }
+
+  /** Whoever has a log must open the file anew after a rollback. */
+  protected get logs(): boolean {
+    return this.#log !== null
+  }
+
+  protected get logLength(): number {
+    return this.#log?.length ?? 0
   }
 
   /** Runs all that there is from the start, in order, one by one. */
@@ -80,6 +121,7 @@ export class Replica {
   }
 
   content(withDeleted: boolean): string[] {
+    this.committing(() => this.ordered.save())
     const beside = withDeleted ? ['quorate_conflicts', '_quorate_deleted'] : ['quorate_conflicts']
     const users = `select name from sqlite_schema where type = 'table' and name not like '%quorate%'
       order by name`
@@ -126,6 +168,7 @@ interface OriginOptions {
   /** How far its clock is ahead. */
   readonly skew: number
   readonly parts: MergeParts
+  readonly logs?: boolean
   readonly coverage: Coverage
   /** Which ones it runs. */
   readonly statements: readonly string[]
@@ -143,8 +186,8 @@ export class Origin extends Replica {
   forgot = false
   last = 0
 
-  constructor({ name, skew, parts, coverage, statements }: OriginOptions) {
-    super(parts)
+  constructor({ name, skew, parts, logs, coverage, statements }: OriginOptions) {
+    super(parts, logs)
     this.name = name
     this.#skew = skew
     this.#coverage = coverage
@@ -166,6 +209,7 @@ export class Origin extends Replica {
     if (refused) this.#coverage.add('refused at commit')
     else if (changes.length > 0) this.#adopt(changes, now)
     this.db.exec(refused ? 'rollback' : 'commit')
+    this.committed()
     this.db.exec('pragma foreign_keys = off')
   }
 
@@ -174,7 +218,7 @@ export class Origin extends Replica {
     const sequence = this.made.length + 1
     const frontier = frontierOf(this.held)
     const made = { stamp: { time, origin: this.name }, sequence, seen: frontier, changes }
-    this.ordered.adopt([made])
+    this.ordered.adopt(this.logged([made]))
     this.made.push(made)
     this.held.add(made)
     this.marks.push({ time, frontier })
@@ -214,24 +258,25 @@ export class Origin extends Replica {
 
   /** Crashes in the middle, or something fails that comes after it and goes on. */
   crash(transactions: readonly Transaction[], restarts: boolean): void {
+    const { logLength } = this
     this.db.exec('begin')
-    this.ordered.merge(transactions)
+    this.ordered.merge(this.logged(transactions))
     this.db.exec('rollback')
-    if (restarts) this.restart()
+    this.cutLog(logLength)
+    if (restarts || this.logs) this.restart()
   }
 
   /** A leader that runs ahead and loses what it wrote. */
   lose(prng: Prng, now: number): void {
-    const { made, held, marks, last } = this
+    const { made, held, marks, last, logLength } = this
     const count = made.length
     for (let n = prng.intInclusive(1, 3); n > 0; n -= 1) this.write(prng, now)
     const lost = made.splice(count)
     for (const each of lost) held.delete(each)
     marks.splice(marks.length - lost.length)
     this.last = last
-    this.db.exec('begin')
-    this.ordered.withdraw(lost)
-    this.db.exec('commit')
+    this.committing(() => this.ordered.withdraw(lost))
+    this.cutLog(logLength)
     this.#coverage.add('lost', lost.length)
   }
 
@@ -242,9 +287,7 @@ export class Origin extends Replica {
       const mark = origin.marks.findLast(({ time }) => time <= stable)
       return [origin.name, mark?.frontier ?? new Map<string, number>()] as const
     })
-    this.db.exec('begin')
-    this.ordered.forget(stable, new Map(seen))
-    this.db.exec('commit')
+    this.committing(() => this.ordered.forget(stable, new Map(seen)))
     this.forgot = true
   }
 }
@@ -280,7 +323,14 @@ export function runHistory(seed: number, coverage: Coverage, parts: MergeParts =
   const statements = statementsFor(prng)
   const origins = Array.from({ length: count }, (_, i) => {
     const skew = prng.percent(50) ? prng.intInclusive(0, 30) : 0
-    return new Origin({ name: `o${i}`, skew, parts, coverage, statements })
+    return new Origin({
+      name: `o${i}`,
+      skew,
+      parts,
+      logs: (seed + i) % 3 > 0,
+      coverage,
+      statements,
+    })
   })
   const forgets = prng.percent(30)
   let now = 100
@@ -339,7 +389,7 @@ function finish(origins: readonly Origin[], prng: Prng, now: number, coverage: C
 
 /** Somebody who gets everything at once, so that much of it is applied as one. */
 function joinsLate(all: readonly Transaction[], parts: MergeParts, twin: Replica): void {
-  const late = new Replica(parts)
+  const late = new Replica(parts, true)
   late.merge(all)
   same(late.content(true), twin.content(true), 'who joins late')
   late.db.close()
@@ -391,8 +441,8 @@ export function runPermutations(seed: number, coverage: Coverage): void {
     else origin?.receive([...(other?.held ?? [])].slice(0, 2), now)
   }
   const twin = Replica.twin(all())
-  for (const order of permutations(all())) {
-    const replica = new Replica()
+  for (const [turn, order] of permutations(all()).entries()) {
+    const replica = new Replica(PARTS, turn % 2 === 0)
     for (const [i, each] of order.entries()) {
       // Some come twice, beside others.
       const { merged, takenBack, byRules } = replica.merge([each, ...order.slice(i - 1, i)])

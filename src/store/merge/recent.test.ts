@@ -1,0 +1,71 @@
+import { deepEqual, equal } from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { compareStamps } from '../../core/order/clock/stamp.ts'
+import type { Transaction } from './merge-tables.ts'
+import { RecentTransactions } from './recent.ts'
+
+const NAMES = ['a', 'b', 'c']
+
+const step = fc.oneof(
+  { weight: 4, arbitrary: fc.record({ add: fc.nat(2), later: fc.nat(3), log: fc.nat(1) }) },
+  { weight: 1, arbitrary: fc.record({ through: fc.nat(40) }) },
+  { weight: 1, arbitrary: fc.record({ most: fc.nat(3_000) }) },
+)
+
+function names(some: readonly Transaction[]): readonly string[] {
+  return some.map(({ stamp: { time, origin } }) => `${time} ${origin}`)
+}
+
+test('it finds and gives back what a sorted list would', () => {
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 60 }), fc.nat(40), fc.nat(40), (steps, low, high) => {
+      const recent = new RecentTransactions()
+      let model: Transaction[] = []
+      let at = 1
+      for (const each of steps) {
+        if ('add' in each) {
+          const origin = NAMES[each.add] ?? ''
+          const last = model.findLast(({ stamp }) => stamp.origin === origin)
+          const time = (last?.stamp.time ?? 0) + each.later
+          at += each.log
+          const made = { stamp: { time, origin }, sequence: at, seen: new Map(), at }
+          const transaction = { ...made, changes: new Uint8Array(100) }
+          const isLater = last === undefined || time > last.stamp.time
+          equal(recent.mayAdd(transaction), isLater)
+          if (!isLater) continue
+          recent.add(transaction)
+          model.push(transaction)
+        } else if ('through' in each) {
+          const gone = model.filter(({ stamp }) => stamp.time <= each.through)
+          deepEqual(new Set(names(recent.takeThrough(each.through))), new Set(names(gone)))
+          model = model.filter(({ stamp }) => stamp.time > each.through)
+        } else {
+          const taken = recent.takeAbove(each.most)
+          const gone = model.slice(0, taken.length)
+          deepEqual(new Set(names(taken)), new Set(names(gone)))
+          model = model.slice(taken.length)
+          equal(recent.bytes <= each.most, true)
+        }
+        equal(recent.first, model[0]?.at ?? null)
+        equal(recent.isEmpty, model.length === 0)
+        const sorted = model.toSorted((a, b) => compareStamps(a.stamp, b.stamp))
+        const [after, before] = [
+          { time: low, origin: 'b' },
+          { time: high, origin: 'b' },
+        ]
+        const between = sorted.filter(({ stamp }) => {
+          return compareStamps(stamp, after) > 0 && compareStamps(stamp, before) < 0
+        })
+        deepEqual(names([...recent.between(after, before, false)]), names(between))
+        deepEqual(names([...recent.between(after, before, true)]), names(between.toReversed()))
+        const isThere = sorted.some(({ stamp }) => compareStamps(stamp, after) === 0)
+        equal(recent.get(after) !== null, isThere)
+        equal(
+          recent.hasFrom(after),
+          sorted.some(({ stamp }) => compareStamps(stamp, after) >= 0),
+        )
+      }
+    }),
+  )
+})
