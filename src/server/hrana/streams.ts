@@ -5,7 +5,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { QuorateError } from '../../base/errors.ts'
-import type { AckLevel, NodeReply, NodeRequest, SessionToken } from '../../model/request.ts'
+import type { NodeReply, NodeRequest, SessionToken } from '../../model/request.ts'
 import type { CallOptions } from '../call.ts'
 import { Batons, invalidBaton } from './baton.ts'
 import type { Seen, StreamRequest } from './protocol.ts'
@@ -13,14 +13,6 @@ import { fromReplicationIndex } from './replication-index.ts'
 import { HranaStream, laterOf } from './stream.ts'
 
 const ID_BYTES = 16
-const NEVER_TAKEN_BACK: ReadonlySet<AckLevel> = new Set([
-  'majority',
-  'quorum',
-  'local-quorum',
-  'each-quorum',
-  'all',
-  'stable',
-])
 /** Streams between calls; each may hold a megabyte of texts. */
 const KEPT_MAX = 10_000
 /** Expired streams whose end is remembered, to tell it from a forged baton. */
@@ -89,7 +81,9 @@ export class Streams {
 
   /** The call ends. What was answered at levels below majority may be taken back. */
   end({ answered }: HranaStream, call: CallOptions): void {
-    if (answered === null || call.token !== null || !NEVER_TAKEN_BACK.has(call.ack)) return
+    // A number may be less than a majority.
+    const mayBeTakenBack = call.ack === 'local' || typeof call.ack === 'number'
+    if (answered === null || call.token !== null || mayBeTakenBack) return
     this.#common = laterOf(this.#common, answered)
   }
 
