@@ -9,7 +9,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { QuorateError } from '../base/errors.ts'
 import { connect } from '../client/index.ts'
 import type { ReadLevel } from '../model/request.ts'
-import { type DumpOptions, dumpSql } from '../store/dump.ts'
+import { type DumpOptions, dumpSql } from '../store/dump/dump.ts'
 import type { Target } from './node-client.ts'
 import { fetchSnapshot } from './snapshot-file.ts'
 

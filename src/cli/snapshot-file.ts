@@ -4,7 +4,7 @@ import { rename, rm } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { QuorateError } from '../base/errors.ts'
-import { makePlain } from '../store/plain-file.ts'
+import { makePlain } from '../store/files/plain-file.ts'
 import { getStream, type Target } from './node-client.ts'
 
 /** Throws UNREACHABLE if it did not come whole; nothing is left then. */

@@ -29,7 +29,7 @@ import type { Program, ProgramResult, Statement, StatementResult } from '../mode
 import type { AckLevel } from '../model/request.ts'
 import { firstKeyword } from '../model/sql-tokens.ts'
 import { NODE_DEFAULTS, type NodeOptions } from '../node/options.ts'
-import { Reader } from '../store/reader.ts'
+import { Reader } from '../store/read/reader.ts'
 import { batchOf, resultOf } from './local-batch.ts'
 import { type CursorCall, snapshotLine, streamRows } from './local-cursor.ts'
 import { LocalEvents } from './local-events.ts'

@@ -14,7 +14,7 @@ import { type ErrorCode, QuorateError } from '../base/errors.ts'
 import type { Members } from '../model/members.ts'
 import type { Strategy } from '../model/origin-entry.ts'
 import type { NodeOptions } from '../node/options.ts'
-import { readIfThere, writeDurably } from '../store/durable-file.ts'
+import { readIfThere, writeDurably } from '../store/files/durable-file.ts'
 import { joinGroup } from './group-joining.ts'
 import { askToJoin, post, type Self } from './joining.ts'
 

@@ -12,7 +12,7 @@ import { fromErrorData } from '../base/errors.ts'
 import type { AdminCommand, NodeReply, NodeRequest } from '../model/request.ts'
 import { NODE_DEFAULTS, type NodeOptions } from '../node/options.ts'
 import type { NodeEvent } from '../node/ports.ts'
-import { detachFile } from '../store/plain-file.ts'
+import { detachFile } from '../store/files/plain-file.ts'
 import { type RunningNode, startNode } from './start-node.ts'
 
 const TIMEOUT_MS = 20_000

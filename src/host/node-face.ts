@@ -7,9 +7,9 @@ import type { NodeReply, NodeRequest } from '../model/request.ts'
 import type { NodeStatus } from '../model/status.ts'
 import type { EventSink, NodeEvent, SnapshotFile } from '../node/ports.ts'
 import type { FaultCommand, LostTransactions, NodeService } from '../server/service.ts'
-import { listLostFiles, lostFolder, readLostFile } from '../store/lost-file.ts'
-import { columnsIn, describeLost, replayPrograms } from '../store/lost-replay.ts'
-import type { SnapshotFiles } from '../store/snapshot-files.ts'
+import { listLostFiles, lostFolder, readLostFile } from '../store/apply/lost-file.ts'
+import { columnsIn, describeLost, replayPrograms } from '../store/apply/lost-replay.ts'
+import type { SnapshotFiles } from '../store/files/snapshot-files.ts'
 
 export interface FaceOptions {
   /** Path of the database. */

@@ -23,18 +23,18 @@ import type { NodeEvent } from '../node/ports.ts'
 import { statusOf } from '../node/status.ts'
 import { createHttpServer, type HttpServer } from '../server/http-server.ts'
 import { loadJwtKeys } from '../server/jwt-keys.ts'
-import { assertAdoptable } from '../store/adoption.ts'
-import { type FileLock, lockFolder } from '../store/file-lock.ts'
+import { type FileLock, lockFolder } from '../store/files/file-lock.ts'
 import {
   drawNodeId,
   loadHardState,
   loadIdentity,
   openFolder,
   saveHardState,
-} from '../store/hard-state.ts'
-import { type OpenMaintenance, openMaintenance } from '../store/maintenance-port.ts'
-import { type OpenReaders, openReaders } from '../store/reader-port.ts'
-import { resumeInstall } from '../store/snapshot-install.ts'
+} from '../store/files/hard-state.ts'
+import { type OpenMaintenance, openMaintenance } from '../store/files/maintenance-port.ts'
+import { resumeInstall } from '../store/files/snapshot-install.ts'
+import { type OpenReaders, openReaders } from '../store/read/reader-port.ts'
+import { assertAdoptable } from '../store/schema/adoption.ts'
 import type { OpenStore } from '../store/store-port.ts'
 import type { StoreState } from '../store/types.ts'
 import { belong } from './belonging.ts'

@@ -35,7 +35,7 @@ export type Operation =
   /** SQLite's changeset (not patchset: old values are what makes it invertible). */
   | { readonly kind: 'changeset'; readonly bytes: Uint8Array }
   /**
-   * Rows of tables that a changeset can't carry (store/row-tables.ts), in its format; where rows
+   * Rows of tables that a changeset can't carry (store/schema/row-tables.ts), in its format; where rows
    * are named by rowid, that is the first column. A DELETE with the key alone only makes room: the
    * row need not exist.
    */

@@ -1,7 +1,7 @@
 /**
  * A tokenizer for SQL as SQLite reads it: enough to split a script, to see what kind of statement a
  * text is and to number its parameters. It is not a parser: what a statement touches is asked of
- * SQLite itself (see store/classify.ts).
+ * SQLite itself (see store/execute/classify.ts).
  */
 
 export type TokenKind =

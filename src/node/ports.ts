@@ -8,7 +8,7 @@ import type {
   CursorReply,
   ReadReply,
   CursorBegin as StoreCursorBegin,
-} from '../store/reader.ts'
+} from '../store/read/reader.ts'
 import type { StoreCommand, StoreReply, Verified } from '../store/types.ts'
 
 /**

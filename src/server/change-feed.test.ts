@@ -9,7 +9,7 @@ import type { ChangedRow, Changes } from '../model/changes.ts'
 import { encodeBatch } from '../model/entry-codec.ts'
 import { encodeMergeOperations, encodeOriginOperations } from '../model/origin-codec.ts'
 import type { NodeReply, NodeRequest } from '../model/request.ts'
-import { Reader } from '../store/reader.ts'
+import { Reader } from '../store/read/reader.ts'
 import { ChangeFeed } from './change-feed.ts'
 
 const LOG = `create table _quorate_log (

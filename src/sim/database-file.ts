@@ -5,7 +5,7 @@ import { entryChecksum } from '../model/entry-codec.ts'
 import type { Checksums } from '../model/wire.ts'
 import type { SnapshotFile } from '../node/ports.ts'
 import { verifyDatabase } from '../store/checksum.ts'
-import { lastEntryOf } from '../store/snapshot-copy.ts'
+import { lastEntryOf } from '../store/files/snapshot-copy.ts'
 import type { Verified } from '../store/types.ts'
 
 /** As production gives them to the codec. */

@@ -9,7 +9,7 @@ import { toLogIndex } from '../base/brand.ts'
 import type { Value } from '../model/program.ts'
 import { Connection } from './connections.ts'
 import { quote } from './quote.ts'
-import { readRowTables } from './row-tables.ts'
+import { readRowTables } from './schema/row-tables.ts'
 import type { Verified } from './types.ts'
 
 const PROBLEMS_MAX = 10

@@ -4,8 +4,12 @@
  */
 import { type ErrorData, QuorateError, toErrorData } from '../base/errors.ts'
 import type { Ticket } from '../core/order/leader/types.ts'
-import { type CompactOutcomes, compactOutcomes, expandOutcomes } from './compact-outcomes.ts'
-import { lightweightEntries } from './lightweight.ts'
+import {
+  type CompactOutcomes,
+  compactOutcomes,
+  expandOutcomes,
+} from './execute/compact-outcomes.ts'
+import { lightweightEntries } from './execute/lightweight.ts'
 import type { StoreCommand, StoreReply, StoreState } from './types.ts'
 
 /** What the host needs from a store. */

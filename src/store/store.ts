@@ -7,7 +7,8 @@ import { AssertionError, assert, present, unreachable } from '../base/assert.ts'
 import type { LogIndex } from '../base/brand.ts'
 import { toErrorData } from '../base/errors.ts'
 import type { Entry } from '../model/entry.ts'
-import { Applier } from './apply.ts'
+import { Applier } from './apply/apply.ts'
+import { keepUnshipped, truncate } from './apply/truncate.ts'
 import {
   adoptSnapshot,
   append,
@@ -18,13 +19,12 @@ import {
   read,
 } from './commands.ts'
 import { Connections, type OpenOptions } from './connections.ts'
-import { Leader } from './leader.ts'
+import { Leader } from './execute/leader.ts'
+import { installSnapshot, resumeInstall } from './files/snapshot-install.ts'
 import { Log } from './log.ts'
 import { Origins } from './origins/origins.ts'
 import { exchangeState, readOrigins } from './origins/serving.ts'
 import { readStable } from './origins/stable-read.ts'
-import { installSnapshot, resumeInstall } from './snapshot-install.ts'
-import { keepUnshipped, truncate } from './truncate.ts'
 import type { StoreCommand, StoreReply, StoreState } from './types.ts'
 
 interface Opened extends OpenedLog {

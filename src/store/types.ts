@@ -15,8 +15,8 @@ import type {
   OriginOperation,
 } from '../model/origin-entry.ts'
 import type { Program, ProgramResult, StepResult } from '../model/program.ts'
-import type { ChangedSettings } from './pragmas.ts'
-import type { ReadReply } from './reader.ts'
+import type { ChangedSettings } from './execute/pragmas.ts'
+import type { ReadReply } from './read/reader.ts'
 
 /** Who this file says it is, stored in it; null in a file that belongs to no cluster yet. */
 export interface FileIdentity {

@@ -2,7 +2,12 @@
 import { type Command, Option } from 'commander'
 import { QuorateError } from '../../base/errors.ts'
 import { STRATEGIES, type Strategy } from '../../model/origin-entry.ts'
-import { assertAlone, type FileReport, hasBeside, inspectFile } from '../../store/adoption.ts'
+import {
+  assertAlone,
+  type FileReport,
+  hasBeside,
+  inspectFile,
+} from '../../store/schema/adoption.ts'
 import { withJson } from '../common.ts'
 import { print, printJson } from '../output.ts'
 import { bytes, counted } from '../terminal.ts'

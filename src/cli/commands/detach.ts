@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import { createInterface } from 'node:readline/promises'
 import type { Command } from 'commander'
-import { type Departure, detachFile, planDeparture } from '../../store/plain-file.ts'
+import { type Departure, detachFile, planDeparture } from '../../store/files/plain-file.ts'
 import { withJson } from '../common.ts'
 import { print, printJson, usageError } from '../output.ts'
 import { bytes, counted } from '../terminal.ts'

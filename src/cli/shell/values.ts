@@ -1,6 +1,6 @@
 /** Values as the shell writes them: for people, as SQL, as JSON. Exact for every INTEGER and REAL. */
 import type { Value } from '../../model/program.ts'
-import { realLiteral } from '../../store/dump-values.ts'
+import { realLiteral } from '../../store/dump/dump-values.ts'
 
 /** REAL with the fewest digits that mean this number, and never taken for an INTEGER. */
 export function realText(value: number): string {

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { present } from '../../base/assert.ts'
 import { decodeOwn } from '../../model/entry-codec.ts'
 import type { AdminCommand } from '../../model/request.ts'
-import { listLostFiles, readLostFile } from '../../store/lost-file.ts'
+import { listLostFiles, readLostFile } from '../../store/apply/lost-file.ts'
 import { codeOf, GroupWorld } from './test-world.ts'
 
 function admin(world: GroupWorld, name: string, command: AdminCommand, timeoutMs = 10_000): string {

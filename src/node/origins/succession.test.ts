@@ -1,7 +1,7 @@
 import { deepEqual, equal, match } from 'node:assert/strict'
 import { test } from 'node:test'
 import type { NodeReply } from '../../model/request.ts'
-import { listLostFiles } from '../../store/lost-file.ts'
+import { listLostFiles } from '../../store/apply/lost-file.ts'
 import { codeOf, GroupWorld, program } from './test-world.ts'
 
 const ROWS = 'select id, value, n from kv order by id'

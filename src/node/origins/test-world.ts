@@ -26,7 +26,7 @@ import type {
 } from '../../model/request.ts'
 import { decodeMessage, encodeMessage } from '../../model/wire.ts'
 import { FlushTracker } from '../../store/flush.ts'
-import { Reader } from '../../store/reader.ts'
+import { Reader } from '../../store/read/reader.ts'
 import { Store } from '../../store/store.ts'
 import { NodeDriver, type NodeDriverOptions } from '../driver.ts'
 import type { NodeEvent, Ports } from '../ports.ts'

@@ -1,6 +1,6 @@
 /**
  * What Hrana's `describe` tells about a statement without running it: its parameters from its
- * tokens, because node:sqlite doesn't tell them, and the rest from SQLite (see store/describe.ts).
+ * tokens, because node:sqlite doesn't tell them, and the rest from SQLite (see store/execute/describe.ts).
  */
 import { fromErrorData, QuorateError } from '../../base/errors.ts'
 import type { Program, StepResult } from '../../model/program.ts'

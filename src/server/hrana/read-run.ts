@@ -9,7 +9,7 @@ import type {
   ReadLevel,
   SessionToken,
 } from '../../model/request.ts'
-import { ResultRoom } from '../../store/statement.ts'
+import { ResultRoom } from '../../store/execute/statement.ts'
 
 /** What a piece weighs: enough for speed, little enough for memory with many clients. */
 const CHUNK_BYTES = 128 * 1024

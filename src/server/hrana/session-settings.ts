@@ -5,7 +5,7 @@
  */
 import type { Condition, Program, Step, StepResult } from '../../model/program.ts'
 import { firstKeyword, statementTokens } from '../../model/sql-tokens.ts'
-import { planPragma, type SettingName, settingDefault } from '../../store/pragmas.ts'
+import { planPragma, type SettingName, settingDefault } from '../../store/execute/pragmas.ts'
 
 export class SessionSettings {
   /** Those that are not as every connection has them. */

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import type { CursorRequest, NodeReply } from '../../model/request.ts'
-import { type CursorReply, Reader } from '../../store/reader.ts'
+import { type CursorReply, Reader } from '../../store/read/reader.ts'
 
 export class FakeCursors {
   readonly #readers = new Map<number, Reader>()

@@ -15,8 +15,8 @@ import {
 import { firstKeyword } from '../../model/sql-tokens.ts'
 import type { NodeStatus, OriginsStatus } from '../../model/status.ts'
 import type { NodeEvent } from '../../node/ports.ts'
-import { describeProgram } from '../../store/describe.ts'
-import { mapSqliteError, runPrepared, StatementCache } from '../../store/statement.ts'
+import { describeProgram } from '../../store/execute/describe.ts'
+import { mapSqliteError, runPrepared, StatementCache } from '../../store/execute/statement.ts'
 import type { FaultCommand, NodeService } from '../service.ts'
 import { FakeCursors } from './fake-cursors.ts'
 

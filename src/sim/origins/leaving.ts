@@ -8,8 +8,13 @@ import type { Entry } from '../../model/entry.ts'
 import { decodeOwn } from '../../model/entry-codec.ts'
 import { decodeOriginOperations } from '../../model/origin-codec.ts'
 import type { OriginEntry } from '../../model/origin-entry.ts'
-import { listLostFiles, readLostFile } from '../../store/lost-file.ts'
-import { columnsIn, describeLost, type Lost, replayPrograms } from '../../store/lost-replay.ts'
+import { listLostFiles, readLostFile } from '../../store/apply/lost-file.ts'
+import {
+  columnsIn,
+  describeLost,
+  type Lost,
+  replayPrograms,
+} from '../../store/apply/lost-replay.ts'
 import type { SimGroup } from '../group.ts'
 import type { SimNode } from '../node.ts'
 import { nameOf } from '../write-book.ts'

@@ -4,7 +4,7 @@
  */
 import { rmSync } from 'node:fs'
 import type { OriginOperation } from '../../model/origin-entry.ts'
-import { lostFolder } from '../../store/lost-file.ts'
+import { lostFolder } from '../../store/apply/lost-file.ts'
 import { Store } from '../../store/store.ts'
 import type { Parts } from '../node.ts'
 import type { RunsCommands } from '../store-port.ts'

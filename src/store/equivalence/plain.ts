@@ -6,7 +6,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { type ErrorData, QuorateError, toErrorData } from '../../base/errors.ts'
 import type { StatementResult, StepResult } from '../../model/program.ts'
 import { DIALECT } from '../connections.ts'
-import { isWrongType, mapSqliteError } from '../statement.ts'
+import { isWrongType, mapSqliteError } from '../execute/statement.ts'
 import type { ScriptProgram, Sql } from './script.ts'
 
 const RAW = { readBigInts: true, returnArrays: true } as const

@@ -5,7 +5,7 @@
 import { constants } from 'node:sqlite'
 import type { Token } from '../../model/sql-tokens.ts'
 import type { Connection } from '../connections.ts'
-import type { Prepared } from '../statement.ts'
+import type { Prepared } from '../execute/statement.ts'
 import { ArmedTriggers } from './armed-triggers.ts'
 import { triggerWithIds, withIds } from './automatic-ids.ts'
 import { type IdTable, readIdTables } from './id-tables.ts'

@@ -4,8 +4,8 @@ import { DatabaseSync } from 'node:sqlite'
 import { QuorateError } from '../../base/errors.ts'
 import type { StatementResult, Value } from '../../model/program.ts'
 import { Connection, DIALECT } from '../connections.ts'
-import { runRows } from '../run-rows.ts'
-import { Schema } from '../schema.ts'
+import { runRows } from '../execute/run-rows.ts'
+import { Schema } from '../schema/schema.ts'
 import type { Cleanup } from '../store-fixture.ts'
 
 /** A database whose INSERTs get ids of a slot; with null SQLite gives them. */

@@ -4,7 +4,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
 import { prngFromSeed } from '../../base/prng.ts'
 import { Connections } from '../connections.ts'
-import { ReaderConnection } from '../reader-connection.ts'
+import { ReaderConnection } from '../read/reader-connection.ts'
 import { folderOf } from '../store-fixture.ts'
 import { type UuidInputs, UuidSource } from './uuid.ts'
 

@@ -8,8 +8,8 @@
  */
 import { type KeyName, type KeyValue, keyName } from '../../model/changeset-split.ts'
 import type { Connection } from '../connections.ts'
+import { type TriggerText, TriggerWatch } from '../execute/trigger-watch.ts'
 import { quote } from '../quote.ts'
-import { type TriggerText, TriggerWatch } from '../trigger-watch.ts'
 
 /** A table whose rows are told apart by their PRIMARY KEY. */
 export interface KeyTable {

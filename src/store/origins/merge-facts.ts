@@ -7,7 +7,7 @@ import type { Connection } from '../connections.ts'
 import { type Catalog, columnSql, type MergeTable, readCatalog } from '../merge/catalog.ts'
 import { checkDerived, unfilledTables } from '../merge/derived.ts'
 import { quote } from '../quote.ts'
-import type { SchemaRow } from '../schema-guard.ts'
+import type { SchemaRow } from '../schema/schema-guard.ts'
 import type { KeyTable } from './key-watch.ts'
 
 export interface MergeFacts {

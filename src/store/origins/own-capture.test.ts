@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { changesetTables } from '../../model/changeset.ts'
 import { Connections } from '../connections.ts'
-import { Schema } from '../schema.ts'
+import { Schema } from '../schema/schema.ts'
 import { folderOf } from '../store-fixture.ts'
 import { OwnCapture } from './own-capture.ts'
 

@@ -7,7 +7,7 @@ import type { Session } from 'node:sqlite'
 import { withoutTables } from '../../model/changeset.ts'
 import { splitChangeset } from '../../model/changeset-split.ts'
 import type { Connection, Internal } from '../connections.ts'
-import type { Schema } from '../schema.ts'
+import type { Schema } from '../schema/schema.ts'
 
 /** A session that is open. */
 interface Recording {
