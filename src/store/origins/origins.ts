@@ -23,9 +23,12 @@ import type { OriginsState } from '../types.ts'
 import { OriginTables } from './origin-tables.ts'
 import { broughtBy, transactionsOf } from './transactions.ts'
 
-/** So much that was made here is noted together at the latest: some 30 ms. */
-const UNNOTED_ENTRIES_MAX = 256
-const UNNOTED_BYTES_MAX = 1024 * 1024
+/**
+ * So much that was made here is noted together at the latest: some 10 ms. Not sooner: each time the
+ * writer's connection must read its pages again, because another one has written.
+ */
+const UNNOTED_ENTRIES_MAX = 2_048
+const UNNOTED_BYTES_MAX = 8 * 1024 * 1024
 
 /** An entry executed here that the tables do not have yet. */
 export interface Unnoted {
