@@ -9,6 +9,7 @@ import {
   decodeOriginOperations,
   encodeMergeOperations,
   encodeOriginOperations,
+  firstTimeOf,
 } from './origin-codec.ts'
 import type { Cluster, MergeOperation, OriginEntry, OriginOperation } from './origin-entry.ts'
 import { ANSWER_LEVELS, TRANSACTIONS_MAX } from './origin-entry.ts'
@@ -112,6 +113,22 @@ test('property: operations of an origin come back as they were', () => {
     }),
     { seed: 21, numRuns: 300 },
   )
+})
+
+test('property: the time at which an entry begins is told from its body, or not known', () => {
+  fc.assert(
+    fc.property(operations, (given) => {
+      const [first] = given
+      const time = 2 ** 52
+      const begins = firstTimeOf({ time, body: encodeOriginOperations(given) })
+      const expected = first?.kind === 'transaction' ? first.time : undefined
+      assert.equal(begins, first === undefined ? time : expected)
+    }),
+    { seed: 23, numRuns: 300 },
+  )
+  for (const body of [new Uint8Array(), Uint8Array.of(7), Uint8Array.of(1, 1, 1, 0xff)]) {
+    assert.equal(firstTimeOf({ time: 5, body }), undefined)
+  }
 })
 
 test('property: merge operations come back as they were, with bodies that are no copies', () => {

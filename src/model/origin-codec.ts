@@ -170,6 +170,25 @@ export function decodeOriginOperations(body: Uint8Array): readonly OriginOperati
   })
 }
 
+/**
+ * The time of an entry's first transaction, or its own if it does nothing. Undefined: something else
+ * comes first, or it can't be read.
+ */
+export function firstTimeOf({
+  body,
+  time,
+}: Pick<OriginEntry, 'body' | 'time'>): number | undefined {
+  const reader = new ByteReader(body)
+  try {
+    checkLayout(reader)
+    if (reader.integer() === 0) return time
+    return reader.byte() === OPERATION.transaction ? reader.integer() : undefined
+  } catch {
+    // Whoever takes it will say what is wrong with it.
+    return undefined
+  }
+}
+
 /** Without its checksum, which must be right. */
 function openBody(body: Uint8Array): Uint8Array {
   if (!endsWithChecksum(body, crc32)) throw bad('the checksum', 'that of the body', body.length)

@@ -19,6 +19,7 @@ import type {
 } from '../../core/order/clock/exchange/types.ts'
 import type { Entry } from '../../model/entry.ts'
 import type { OriginExchange } from '../../model/message.ts'
+import { firstTimeOf } from '../../model/origin-codec.ts'
 import type { OriginOperation } from '../../model/origin-entry.ts'
 import type { Merged } from '../../store/types.ts'
 import type { Context } from '../context.ts'
@@ -268,7 +269,8 @@ export class Exchanging {
     const { context, writer } = this.#needs
     if (this.#over) return
     const { queued, activeAt } = writer
-    const operations = this.#intake.take(context.now(), { queued, activeAt })
+    const writes = { queued, activeAt, awaitFinality: this.#waits.isForFinality }
+    const operations = this.#intake.take(context.now(), writes)
     if (operations === null) return
     const { term } = context.order
     writer.merge({
@@ -341,9 +343,11 @@ function presentHead(head: EntryHead | null, index: LogIndex): EntryHead {
   return present(head, () => `entry ${index} is not of our own`)
 }
 
-/** The core also wants to know how large an entry is. */
+/** The core also wants to know how large an entry is, and when it begins. */
 function withBytes(message: OriginExchange): ExchangeMessage {
   if (message.kind !== 'entries') return message
-  const entries = message.entries.map((entry) => ({ ...entry, bytes: entry.body.byteLength }))
+  const entries = message.entries.map((entry) => {
+    return { ...entry, bytes: entry.body.byteLength, first: firstTimeOf(entry) }
+  })
   return { ...message, entries }
 }

@@ -21,6 +21,8 @@ export interface LocalWrites {
   readonly queued: number
   /** When a batch was last seen to start or to be under way, monotonic ms. */
   readonly activeAt: number
+  /** Some of them wait until the order is final, which what others wrote decides. */
+  readonly awaitFinality: boolean
 }
 
 export class Intake {
@@ -62,7 +64,7 @@ export class Intake {
     if (this.#busy) return null
     const forgets = this.#stable > this.#forgotten && now - this.#forgottenAt >= FORGET_MS
     if (this.#orders.length === 0 && !forgets) return null
-    if (this.#isHot && !this.#isUrgent && now - this.#endedAt < this.#turnMs) return null
+    if (this.#isHot && !this.#isUrgent(writes) && now - this.#endedAt < this.#turnMs) return null
     const isContended = writes.queued > 0 || now - writes.activeAt < MERGE_MS
     if (isContended && !this.#isDue(now, writes)) return null
     const operations: MergeOperation[] = this.#cut()
@@ -95,10 +97,11 @@ export class Intake {
    * Turn by turn: what waits here had its turn last, if no batch has run since, and has as much time
    * as the last merge took. Not for ever: what holds the writer up may be just what is to be merged.
    */
-  #isDue(now: number, { queued, activeAt }: LocalWrites): boolean {
+  #isDue(now: number, writes: LocalWrites): boolean {
+    const { queued, activeAt } = writes
     const isTheirTurn = queued > 0 && activeAt < this.#endedAt
     if (isTheirTurn && now - this.#endedAt < MERGE_MS) return false
-    if (this.#isUrgent) return true
+    if (this.#isUrgent(writes)) return true
     if (now - this.#endedAt < this.#turnMs) return false
     return this.#bytes >= MERGE_BYTES || now - this.#startedAt >= MERGE_MS
   }
@@ -107,8 +110,10 @@ export class Intake {
     return Math.min(this.#endedAt - this.#startedAt, TURN_MS_MAX)
   }
 
-  /** Somebody waits for our answer to one of them. */
-  get #isUrgent(): boolean {
+  /** Somebody waits for what one of them tells, here or, for our answer to it, elsewhere. */
+  #isUrgent({ awaitFinality }: LocalWrites): boolean {
+    if (this.#orders.length === 0) return false
+    if (awaitFinality) return true
     return this.#orders.some((order) => order.kind === 'take' && order.entry.answer === 'now')
   }
 

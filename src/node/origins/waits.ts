@@ -15,6 +15,12 @@ export class Waits {
   readonly #waiting = new Map<number, Waiting>()
   #lastId = 0
 
+  /** Whether anybody waits until the order is final. */
+  get isForFinality(): boolean {
+    for (const { wait } of this.#waiting.values()) if (wait.kind === 'stable') return true
+    return false
+  }
+
   /** @returns the id under which the exchange is to wait */
   add(wait: Wait, deadline: number, done: (end: WaitEnd) => void): number {
     this.#lastId += 1

@@ -29,6 +29,11 @@ export interface EntryHead {
   readonly answer: Answer
   /** Of the body. */
   readonly bytes: number
+  /**
+   * The time of its first transaction, its own if it has none. Not known: it may be any after the
+   * entry before.
+   */
+  readonly first?: ClockTime | undefined
 }
 
 export interface ExchangeEntry extends EntryHead {
