@@ -63,7 +63,7 @@ export async function runGroupsScript(
   }
 }
 
-/** Kills the first group's leader, and starts it again. Of a group of one nobody takes over. */
+/** Kills the first group's leader, and starts it again. Of a group of one or two nobody takes over. */
 async function killOne(
   cluster: DemoCluster,
   load: Load,
@@ -72,7 +72,7 @@ async function killOne(
 ): Promise<number | null> {
   const [group = ''] = groups
   const killed = cluster.leaderOf(group) ?? group
-  const alone = cluster.urlsOf(group).length === 1
+  const alone = cluster.urlsOf(group).length < 3
   const failoverMs = await killLeader(cluster, load, killed, 0, async () => {
     if (alone) await cluster.restart(killed)
   })

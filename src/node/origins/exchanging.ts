@@ -269,8 +269,9 @@ export class Exchanging {
     const { context, writer } = this.#needs
     if (this.#over) return
     const { queued, activeAt } = writer
-    const writes = { queued, activeAt, awaitFinality: this.#waits.isForFinality }
-    const operations = this.#intake.take(context.now(), writes)
+    const { nowMs: now, wallMs } = this.#clock()
+    const awaitFinality = this.#waits.isForFinality
+    const operations = this.#intake.take({ now, wallMs, queued, activeAt, awaitFinality })
     if (operations === null) return
     const { term } = context.order
     writer.merge({

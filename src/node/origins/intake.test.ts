@@ -2,9 +2,7 @@ import { deepEqual, equal } from 'node:assert/strict'
 import { test } from 'node:test'
 import type { StoreOrder } from '../../core/order/clock/exchange/types.ts'
 import { Intake, type LocalWrites } from './intake.ts'
-import { FORGET_MS, MERGE_BYTES, MERGE_BYTES_MAX, MERGE_MS, TURN_MS_MAX } from './settings.ts'
-
-const NOBODY = writes(0, Number.NEGATIVE_INFINITY)
+import { BEHIND_MS, FORGET_MS, MERGE_BYTES, MERGE_BYTES_MAX, MERGE_MS } from './settings.ts'
 
 function order(sequence: number, bytes = 10): StoreOrder {
   const head = { origin: 'b', sequence, time: sequence, dependencies: new Map(), epoch: 1 }
@@ -12,20 +10,29 @@ function order(sequence: number, bytes = 10): StoreOrder {
   return { kind: 'take', entry: { ...head, answer: 'none', bytes, body }, apply: true }
 }
 
-function writes(queued: number, activeAt: number, awaitFinality = false): LocalWrites {
-  return { queued, activeAt, awaitFinality }
+function writes(
+  now: number,
+  queued: number,
+  activeAt: number,
+  more: Partial<LocalWrites> = {},
+): LocalWrites {
+  return { now, wallMs: now, queued, activeAt, awaitFinality: false, ...more }
+}
+
+function nobody(now: number): LocalWrites {
+  return writes(now, 0, Number.NEGATIVE_INFINITY)
 }
 
 test('at once while nobody writes here, and one entry at a time', () => {
   const intake = new Intake()
-  equal(intake.take(0, NOBODY), null)
+  equal(intake.take(nobody(0)), null)
   intake.add([order(1), order(2)])
-  equal(intake.take(0, NOBODY)?.length, 2)
+  equal(intake.take(nobody(0))?.length, 2)
   intake.add([order(3)])
-  equal(intake.take(1, NOBODY), null)
+  equal(intake.take(nobody(1)), null)
   equal(intake.atRest, false)
   intake.done(0)
-  equal(intake.take(1, NOBODY)?.length, 1)
+  equal(intake.take(nobody(1))?.length, 1)
   intake.done(0)
   equal(intake.atRest, true)
 })
@@ -33,59 +40,59 @@ test('at once while nobody writes here, and one entry at a time', () => {
 test('gathered while there are local writes, also between two batches', () => {
   const intake = new Intake()
   intake.add([order(1)])
-  equal(intake.take(100, writes(1, 100))?.length, 1)
+  equal(intake.take(writes(100, 1, 100))?.length, 1)
   intake.done(100)
   intake.add([order(2)])
-  equal(intake.take(99 + MERGE_MS, writes(0, 101)), null)
+  equal(intake.take(writes(99 + MERGE_MS, 0, 101)), null)
   intake.add([order(3, MERGE_BYTES)])
-  equal(intake.take(99 + MERGE_MS, writes(1, 101))?.length, 2)
+  equal(intake.take(writes(99 + MERGE_MS, 1, 101))?.length, 2)
 })
 
 test('a local batch that waits has its turn first, if it takes it', () => {
   const intake = new Intake()
   intake.add([order(1)])
-  equal(intake.take(100, writes(1, 100))?.length, 1)
+  equal(intake.take(writes(100, 1, 100))?.length, 1)
   intake.add([order(2, MERGE_BYTES)])
   intake.done(110)
-  equal(intake.take(111, writes(1, 100)), null)
-  equal(intake.take(120, writes(1, 111))?.length, 1)
+  equal(intake.take(writes(111, 1, 100)), null)
+  equal(intake.take(writes(120, 1, 111))?.length, 1)
   intake.add([order(3)])
   intake.done(130)
-  equal(intake.take(129 + MERGE_MS, writes(1, 111)), null)
-  equal(intake.take(130 + MERGE_MS, writes(1, 111))?.length, 1)
+  equal(intake.take(writes(129 + MERGE_MS, 1, 111)), null)
+  equal(intake.take(writes(130 + MERGE_MS, 1, 111))?.length, 1)
 })
 
-test('local writes have as much time as the last merge took, within reason', () => {
+test('local writes have as much time as the last merge took, unless the group is behind', () => {
   const intake = new Intake()
   intake.add([order(1)])
-  equal(intake.take(100, writes(1, 100))?.length, 1)
+  equal(intake.take(writes(100, 1, 100))?.length, 1)
   intake.add([order(2, MERGE_BYTES)])
   intake.done(300)
-  equal(intake.take(499, writes(1, 498)), null)
-  equal(intake.take(500, writes(1, 498))?.length, 1)
+  equal(intake.take(writes(499, 1, 498)), null)
+  equal(intake.take(writes(500, 1, 498))?.length, 1)
   intake.add([order(3, MERGE_BYTES)])
-  intake.done(500 + TURN_MS_MAX * 2)
-  equal(intake.take(499 + TURN_MS_MAX * 3, writes(1, 501 + TURN_MS_MAX * 2)), null)
-  equal(intake.take(500 + TURN_MS_MAX * 3, writes(1, 501 + TURN_MS_MAX * 2))?.length, 1)
+  intake.done(700)
+  equal(intake.take(writes(702, 1, 701)), null)
+  equal(intake.take(writes(702, 1, 700, { wallMs: BEHIND_MS + 1 }))?.length, 1)
 })
 
 test('what somebody waits for is not kept waiting', () => {
   const intake = new Intake()
   intake.add([order(1)])
-  equal(intake.take(100, writes(1, 100))?.length, 1)
+  equal(intake.take(writes(100, 1, 100))?.length, 1)
   intake.done(100)
   const urgent = order(2)
   if (urgent.kind === 'take') {
     intake.add([{ ...urgent, entry: { ...urgent.entry, answer: 'now' } }])
   }
-  equal(intake.take(101, writes(1, 101))?.length, 1)
+  equal(intake.take(writes(101, 1, 101))?.length, 1)
 })
 
 test('an entry has its limit, and takes one order of any size', () => {
   const intake = new Intake()
   intake.add([order(1, 2 * MERGE_BYTES_MAX), order(2), order(3, MERGE_BYTES_MAX)])
   const sizes = [0, 1, 2].map((now) => {
-    const count = intake.take(now, NOBODY)?.length
+    const count = intake.take(nobody(now))?.length
     intake.done(0)
     return count
   })
@@ -95,39 +102,38 @@ test('an entry has its limit, and takes one order of any size', () => {
 test('what is final is forgotten, not too often and once', () => {
   const intake = new Intake()
   intake.stable(100)
-  deepEqual(intake.take(0, NOBODY), [{ kind: 'forget', stable: 100, conflictsUntil: 0 }])
+  deepEqual(intake.take(nobody(0)), [{ kind: 'forget', stable: 100, conflictsUntil: 0 }])
   intake.done(0)
-  equal(intake.take(FORGET_MS, NOBODY), null)
+  equal(intake.take(nobody(FORGET_MS)), null)
   intake.stable(200)
-  equal(intake.take(FORGET_MS - 1, NOBODY), null)
+  equal(intake.take(nobody(FORGET_MS - 1)), null)
   intake.add([order(1)])
-  equal(intake.take(FORGET_MS - 1, NOBODY)?.length, 1)
+  equal(intake.take(nobody(FORGET_MS - 1))?.length, 1)
   intake.done(0)
-  equal(intake.take(FORGET_MS, NOBODY)?.length, 1)
+  equal(intake.take(nobody(FORGET_MS))?.length, 1)
 })
 
 test('where much is taken back the next entry gathers, unless somebody waits for it', () => {
   const intake = new Intake()
-  const idle = writes(0, 0)
   intake.add([order(1)])
-  equal(intake.take(1_000, idle)?.length, 1)
+  equal(intake.take(nobody(1_000))?.length, 1)
   intake.merged({ transactions: 10, takenBack: 11 })
   intake.done(1_100)
   intake.add([order(2)])
-  equal(intake.take(1_199, idle), null)
-  equal(intake.take(1_200, idle)?.length, 1)
+  equal(intake.take(nobody(1_199)), null)
+  equal(intake.take(nobody(1_200))?.length, 1)
   intake.merged({ transactions: 10, takenBack: 10 })
   intake.done(1_300)
   intake.add([order(3)])
-  equal(intake.take(1_301, idle)?.length, 1)
+  equal(intake.take(nobody(1_301))?.length, 1)
 })
 
 test('a write that waits until it is final does not wait for more to be gathered', () => {
   const intake = new Intake()
   intake.add([order(1)])
-  equal(intake.take(100, writes(1, 100))?.length, 1)
+  equal(intake.take(writes(100, 1, 100))?.length, 1)
   intake.done(101)
   intake.add([order(2)])
-  equal(intake.take(103, writes(0, 102)), null)
-  equal(intake.take(103, writes(0, 102, true))?.length, 1)
+  equal(intake.take(writes(103, 0, 102)), null)
+  equal(intake.take(writes(103, 0, 102, { awaitFinality: true }))?.length, 1)
 })

@@ -7,17 +7,21 @@ import type { StoreOrder } from '../../core/order/clock/exchange/types.ts'
 import type { MergeOperation } from '../../model/origin-entry.ts'
 import type { Merged } from '../../store/types.ts'
 import {
+  BEHIND_MS,
   CONFLICTS_KEPT,
   FORGET_MS,
+  GATHER_MS_MAX,
   MERGE_BYTES,
   MERGE_BYTES_MAX,
   MERGE_MS,
   MERGE_OPERATIONS_MAX,
-  TURN_MS_MAX,
 } from './settings.ts'
 
-/** What the writer does for clients here. */
+/** What the writer does for clients here, and when it is. */
 export interface LocalWrites {
+  /** Monotonic, ms. */
+  readonly now: number
+  readonly wallMs: number
   readonly queued: number
   /** When a batch was last seen to start or to be under way, monotonic ms. */
   readonly activeAt: number
@@ -57,16 +61,16 @@ export class Intake {
   /**
    * The operations of the next entry, if it is time for one; `done` is to be called when they are
    * applied.
-   *
-   * @param now monotonic, ms
    */
-  take(now: number, writes: LocalWrites): readonly MergeOperation[] | null {
+  take(writes: LocalWrites): readonly MergeOperation[] | null {
+    const { now } = writes
     if (this.#busy) return null
     const forgets = this.#stable > this.#forgotten && now - this.#forgottenAt >= FORGET_MS
     if (this.#orders.length === 0 && !forgets) return null
-    if (this.#isHot && !this.#isUrgent(writes) && now - this.#endedAt < this.#turnMs) return null
+    const gatherMs = Math.min(this.#tookMs, GATHER_MS_MAX)
+    if (this.#isHot && !this.#isUrgent(writes) && now - this.#endedAt < gatherMs) return null
     const isContended = writes.queued > 0 || now - writes.activeAt < MERGE_MS
-    if (isContended && !this.#isDue(now, writes)) return null
+    if (isContended && !this.#isDue(writes)) return null
     const operations: MergeOperation[] = this.#cut()
     if (forgets) {
       const conflictsUntil = Math.max(0, this.#stable - CONFLICTS_KEPT)
@@ -81,7 +85,7 @@ export class Intake {
 
   /**
    * Where more is taken back than arrives, all that came later runs again for each entry: the next
-   * one gathers for as long as the last took, so that there are few of them.
+   * one gathers for a while and takes all that there is, so that there are few of them.
    */
   merged({ transactions, takenBack }: Pick<Merged, 'transactions' | 'takenBack'>): void {
     this.#isHot = takenBack > transactions
@@ -95,19 +99,27 @@ export class Intake {
 
   /**
    * Turn by turn: what waits here had its turn last, if no batch has run since, and has as much time
-   * as the last merge took. Not for ever: what holds the writer up may be just what is to be merged.
+   * as the last merge took, or one batch if we are behind: then more written here would be more to
+   * put in order, and we might never be level. Not for ever: what holds the writer up may be just
+   * what is to be merged.
    */
-  #isDue(now: number, writes: LocalWrites): boolean {
-    const { queued, activeAt } = writes
+  #isDue(writes: LocalWrites): boolean {
+    const { now, queued, activeAt } = writes
     const isTheirTurn = queued > 0 && activeAt < this.#endedAt
     if (isTheirTurn && now - this.#endedAt < MERGE_MS) return false
     if (this.#isUrgent(writes)) return true
-    if (now - this.#endedAt < this.#turnMs) return false
+    if (!this.#isBehind(writes) && now - this.#endedAt < this.#tookMs) return false
     return this.#bytes >= MERGE_BYTES || now - this.#startedAt >= MERGE_MS
   }
 
-  get #turnMs(): number {
-    return Math.min(this.#endedAt - this.#startedAt, TURN_MS_MAX)
+  get #tookMs(): number {
+    return this.#endedAt - this.#startedAt
+  }
+
+  /** What is merged next was written long ago. */
+  #isBehind({ wallMs }: LocalWrites): boolean {
+    const [first] = this.#orders
+    return first?.kind === 'take' && first.entry.time / 1_000 < wallMs - BEHIND_MS
   }
 
   /** Somebody waits for what one of them tells, here or, for our answer to it, elsewhere. */
@@ -119,11 +131,14 @@ export class Intake {
 
   /** What goes into one entry: at least one order. */
   #cut(): MergeOperation[] {
+    const [bytesMax, countMax] = this.#isHot
+      ? [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY]
+      : [MERGE_BYTES_MAX, MERGE_OPERATIONS_MAX]
     let bytes = 0
     let count = 0
     for (const order of this.#orders) {
       const size = order.kind === 'take' ? order.entry.bytes : 0
-      const isFull = bytes + size > MERGE_BYTES_MAX || count >= MERGE_OPERATIONS_MAX
+      const isFull = bytes + size > bytesMax || count >= countMax
       if (count > 0 && isFull) break
       bytes += size
       count += 1

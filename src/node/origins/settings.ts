@@ -25,14 +25,16 @@ export const EXCHANGE_DEFAULTS: Omit<ExchangeOptions, 'self'> = {
 export const LEADS_MS = 500
 /** While local writes wait, what others wrote is gathered for so long, ms. */
 export const MERGE_MS = 30
-/** Local writes have a turn after each merge, for as long as that took but no longer than this, ms. */
-export const TURN_MS_MAX = 5_000
+/** A group whose next entry to merge is older than this is behind, ms. */
+export const BEHIND_MS = 2_000
+/** Where much is taken back, what others wrote is gathered for so long at most, ms. */
+export const GATHER_MS_MAX = 200
 /** Or until it is so much. */
 export const MERGE_BYTES = MEGABYTE / 2
 /**
  * At most so much becomes one entry of the log, but for an entry that is larger by itself: local
- * writes wait while it is applied, which for small transactions takes about 20 us each. Not less:
- * where both sides wrote the same few rows all that came later runs again for each such entry.
+ * writes wait while it is applied, which for small transactions takes about 20 us each. All that
+ * there is where both sides wrote the same rows, since all that came later runs again for each.
  */
 export const MERGE_BYTES_MAX = 2 * MEGABYTE
 export const MERGE_OPERATIONS_MAX = 1_024
