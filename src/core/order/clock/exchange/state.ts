@@ -199,8 +199,9 @@ export class State {
     if (standing?.kind !== 'writes') return false
     for (const [origin, { kind }] of this.members.origins) {
       if (origin === member || kind === 'removed') continue
-      // It never wrote, and on its way out it never will. What it calls final rests on the others.
-      if (kind === 'frozen' && !this.epochs.has(origin)) continue
+      // It never wrote, and on its way out it never will. What it calls final rests on the others. Who
+      // has nothing at all can't tell.
+      if (kind === 'frozen' && this.applied.size > 0 && !this.epochs.has(origin)) continue
       if (!this.rules.knowsUs(this.knownBy(origin), standing.since)) return false
     }
     return true
