@@ -57,17 +57,13 @@ export class History extends WriteBook {
   endRead(read: Read, sight: Sight): void {
     const { session, level } = read
     this.counts.reads += 1
-    const what = (): string => `a ${level} read of ${session.name}`
-    const seen = checkSight(sight, what)
+    const seen = checkRead(read, sight)
     if (level === 'local') return
-    for (const name of session.must) {
-      assert(seen.has(name), () => `H2: ${what()} does not see ${name} any more`)
-    }
     if (level === 'strong') {
       this.counts.strong += 1
       for (let i = 0; i < read.since; i += 1) {
         const name = this.#must[i] as string
-        assert(seen.has(name), () => `H3: ${what()} does not see ${name}`)
+        assert(seen.has(name), () => `H3: ${whatIs(read)} does not see ${name}`)
       }
     }
     for (const name of seen) {
@@ -93,6 +89,21 @@ export class History extends WriteBook {
     this.#mustSet.add(name)
     this.#must.push(name)
   }
+}
+
+/** What a read is called where it is wrong. */
+export function whatIs({ session, level }: Read): string {
+  return `a ${level} read of ${session.name}`
+}
+
+/** H1, H2 and H6 of what a read saw. Returns the names of the writes that it saw. */
+export function checkRead(read: Read, sight: Sight): ReadonlySet<string> {
+  const { session, level } = read
+  const seen = checkSight(sight, () => whatIs(read))
+  for (const name of level === 'local' ? [] : session.must) {
+    assert(seen.has(name), () => `H2: ${whatIs(read)} does not see ${name} any more`)
+  }
+  return seen
 }
 
 /** H1 and H6 of one sight. Returns the names of the writes that it saw. */

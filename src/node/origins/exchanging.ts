@@ -270,7 +270,7 @@ export class Exchanging {
     if (this.#over) return
     const { queued, activeAt } = writer
     const { nowMs: now, wallMs } = this.#clock()
-    const awaitFinality = this.#waits.isForFinality
+    const awaitFinality = (): boolean => this.#waits.isForFinality
     const operations = this.#intake.take({ now, wallMs, queued, activeAt, awaitFinality })
     if (operations === null) return
     const { term } = context.order

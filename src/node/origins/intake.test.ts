@@ -16,7 +16,7 @@ function writes(
   activeAt: number,
   more: Partial<LocalWrites> = {},
 ): LocalWrites {
-  return { now, wallMs: now, queued, activeAt, awaitFinality: false, ...more }
+  return { now, wallMs: now, queued, activeAt, awaitFinality: () => false, ...more }
 }
 
 function nobody(now: number): LocalWrites {
@@ -135,5 +135,5 @@ test('a write that waits until it is final does not wait for more to be gathered
   intake.done(101)
   intake.add([order(2)])
   equal(intake.take(writes(103, 0, 102)), null)
-  equal(intake.take(writes(103, 0, 102, { awaitFinality: true }))?.length, 1)
+  equal(intake.take(writes(103, 0, 102, { awaitFinality: () => true }))?.length, 1)
 })

@@ -26,7 +26,7 @@ export interface LocalWrites {
   /** When a batch was last seen to start or to be under way, monotonic ms. */
   readonly activeAt: number
   /** Some of them wait until the order is final, which what others wrote decides. */
-  readonly awaitFinality: boolean
+  awaitFinality(): boolean
 }
 
 export class Intake {
@@ -37,6 +37,8 @@ export class Intake {
   #forgottenAt = Number.NEGATIVE_INFINITY
   #startedAt = Number.NEGATIVE_INFINITY
   #endedAt = Number.NEGATIVE_INFINITY
+  /** Orders that somebody waits for our answer to. */
+  #asked = 0
   #isHot = false
   /** An entry is on its way into the log, or not yet applied. */
   #busy = false
@@ -49,6 +51,7 @@ export class Intake {
   add(orders: readonly StoreOrder[]): void {
     for (const order of orders) {
       this.#orders.push(order)
+      if (isAsked(order)) this.#asked += 1
       if (order.kind === 'take') this.#bytes += order.entry.bytes
     }
   }
@@ -123,10 +126,8 @@ export class Intake {
   }
 
   /** Somebody waits for what one of them tells, here or, for our answer to it, elsewhere. */
-  #isUrgent({ awaitFinality }: LocalWrites): boolean {
-    if (this.#orders.length === 0) return false
-    if (awaitFinality) return true
-    return this.#orders.some((order) => order.kind === 'take' && order.entry.answer === 'now')
+  #isUrgent(writes: LocalWrites): boolean {
+    return this.#asked > 0 || (this.#orders.length > 0 && writes.awaitFinality())
   }
 
   /** What goes into one entry: at least one order. */
@@ -144,6 +145,12 @@ export class Intake {
       count += 1
     }
     this.#bytes -= bytes
-    return this.#orders.splice(0, count)
+    const cut = this.#orders.splice(0, count)
+    this.#asked -= cut.filter(isAsked).length
+    return cut
   }
+}
+
+function isAsked(order: StoreOrder): boolean {
+  return order.kind === 'take' && order.entry.answer === 'now'
 }

@@ -17,7 +17,7 @@ import { type AskedOf, mustMeet } from '../../core/order/clock/exchange/test-ack
 import { quorumsOf, type Reach, type Zone } from '../../core/order/clock/quorums.ts'
 import type { AckLevel, ReadLevel } from '../../model/request.ts'
 import type { Records } from '../client.ts'
-import { checkSight, type Read, type Sight } from '../history.ts'
+import { checkRead, checkSight, type Read, type Sight, whatIs } from '../history.ts'
 import { nameOf, type SessionView, type Write, WriteBook } from '../write-book.ts'
 import { MAY_ABORT, SCHEMA_WORK } from './tables.ts'
 
@@ -106,13 +106,10 @@ export class OriginsHistory extends WriteBook implements Records {
   endRead(read: Read, sight: Sight): void {
     const { session, level } = read
     this.counts.reads += 1
-    const what = (): string => `a ${level} read of ${session.name}`
-    const seen = checkSight(sight, what)
+    const what = (): string => whatIs(read)
+    const seen = checkRead(read, sight)
     if (level === 'local') return
-    for (const name of session.must) {
-      assert(seen.has(name), () => `H2: ${what()} does not see ${name} any more`)
-    }
-    const since = present(this.#since.get(read), () => what())
+    const since = present(this.#since.get(read), what)
     if (level === 'strong') {
       this.counts.strong += 1
       for (const name of this.#final.slice(0, since.final)) {

@@ -48,17 +48,16 @@ export function readIfThere(path: string): string | null {
 
 /** Makes what was written into a file durable. */
 export function syncFile(path: string): void {
-  const fd = openSync(path, 'r+')
-  try {
-    fsyncSync(fd)
-  } finally {
-    closeSync(fd)
-  }
+  sync(path, 'r+')
 }
 
 /** Makes creations, renames and removals in a directory durable. */
 export function syncDirectory(path: string): void {
-  const fd = openSync(path, 'r')
+  sync(path, 'r')
+}
+
+function sync(path: string, flags: 'r' | 'r+'): void {
+  const fd = openSync(path, flags)
   try {
     fsyncSync(fd)
   } finally {

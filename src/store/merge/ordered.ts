@@ -151,7 +151,7 @@ export class OrderedTransactions {
 
   /**
    * Notes transactions that have run here by themselves, in their order, all later than everything
-   * that is here. Takes 3 µs each; what they meet is found out if anything comes before them.
+   * that is here. Costs next to nothing: what they meet is found out if anything comes before them.
    */
   adopt(transactions: readonly Transaction[]): void {
     const [first] = transactions
@@ -194,7 +194,7 @@ export class OrderedTransactions {
 
   /**
    * Runs what has run at the leader of the group, in its order, where everything is as it was there.
-   * Takes a fifth of the time of `merge`, which does the same.
+   * Cheaper than `merge`, which does the same.
    *
    * @throws QuorateError LOG_CORRUPT, as `merge`
    */

@@ -24,8 +24,8 @@ import { OriginTables } from './origin-tables.ts'
 import { broughtBy, transactionsOf } from './transactions.ts'
 
 /**
- * So much that was made here is noted together at the latest: some 10 ms. Not sooner: each time the
- * writer's connection must read its pages again, because another one has written.
+ * So much that was made here is noted together at the latest. Not sooner: each time the writer's
+ * connection must read its pages again, because another one has written.
  */
 const UNNOTED_ENTRIES_MAX = 2_048
 const UNNOTED_BYTES_MAX = 8 * 1024 * 1024
@@ -49,6 +49,8 @@ interface Memory {
   /** The latest that was applied or given out. */
   time: ClockTime
   unnoted: Unnoted[]
+  /** Of their bodies. Summed up, since it is looked at after each batch. */
+  unnotedBytes: number
   /** The last entry of our own in the log, applied or not; null: to be looked up. */
   last: { readonly sequence: number; readonly time: ClockTime } | null
 }
@@ -177,7 +179,13 @@ export class Origins {
     const memory = this.#known
     memory.last = { sequence: entry.sequence, time: entry.time }
     if (!applied) return
-    memory.unnoted.push({ head: headOf(entry), index, entry })
+    this.#unnote(memory, entry, index)
+  }
+
+  #unnote(memory: Memory, entry: OriginEntry, index: LogIndex): void {
+    const head = headOf(entry)
+    memory.unnoted.push({ head, index, entry })
+    memory.unnotedBytes += head.bytes
     this.#applied(memory, entry)
   }
 
@@ -257,6 +265,7 @@ export class Origins {
       ordered.adopt(transactionsOf(entry, index))
     }
     memory.unnoted = []
+    memory.unnotedBytes = 0
     this.noted(this.#log.applied)
   }
 
@@ -281,9 +290,9 @@ export class Origins {
 
   /** Notes what was executed here if much has gathered. Not while a transaction is open. */
   settle(): void {
-    const { unnoted } = this
-    const bytes = unnoted.reduce((sum, { head }) => sum + head.bytes, 0)
-    if (unnoted.length >= UNNOTED_ENTRIES_MAX || bytes >= UNNOTED_BYTES_MAX) {
+    if (this.#memory === null) return
+    const { unnoted, unnotedBytes } = this.#memory
+    if (unnoted.length >= UNNOTED_ENTRIES_MAX || unnotedBytes >= UNNOTED_BYTES_MAX) {
       this.transaction(() => this.note())
     }
   }
@@ -374,6 +383,7 @@ export class Origins {
       applied: new Map(),
       time: tables.stable,
       unnoted: [],
+      unnotedBytes: 0,
       last: null,
     }
     for (const origin of tables.origins) {
@@ -402,8 +412,7 @@ export class Origins {
     for (const entry of this.#log.entries(next(noted), applied)) {
       const own = entry.kind === 'data' ? decodeOwn(entry.body) : null
       if (own === null) continue
-      memory.unnoted.push({ head: headOf(own), index: entry.index, entry: own })
-      this.#applied(memory, own)
+      this.#unnote(memory, own, entry.index)
     }
   }
 

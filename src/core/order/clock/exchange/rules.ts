@@ -22,7 +22,7 @@ export interface Rules {
   /** Whether enough members have been consulted for a read. */
   readonly consulted: (count: number, wanted: number) => boolean
   /** Through what time the order is final, by the promises and by what still waits for its time. */
-  readonly final: (promised: ClockTime, waiting: readonly EntryHead[]) => ClockTime
+  readonly final: (promised: ClockTime, waiting: readonly ClockTime[]) => ClockTime
   /** The last entry of an origin that may be taken; `handed`: what was. */
   readonly limit: (standing: Standing | null, handed: number) => number
 }
@@ -38,7 +38,7 @@ export const RULES: Rules = {
   copied: (count, wanted) => count >= wanted,
   consulted: (count, wanted) => count >= wanted,
   final: (promised, waiting) =>
-    waiting.reduce((least, { time }) => Math.min(least, time - 1), promised),
+    waiting.reduce((least, time) => Math.min(least, time - 1), promised),
   limit: (standing, handed) => {
     if (standing === null || standing.kind === 'frozen') return handed
     return standing.kind === 'removed' ? standing.last : Number.POSITIVE_INFINITY

@@ -267,9 +267,9 @@ export class State {
     const promising = this.promising
     if (promising.length === 0) return this.stable
     const marks = new Map<Origin, Mark>(this.latest)
-    // Its time is that of its last transaction.
-    const waiting = this.unapplied.map((head) => {
-      return { ...head, time: head.first ?? (this.#appliedTimes.get(head.origin) ?? 0) + 1 }
+    // An entry's own time is that of its last transaction.
+    const waiting = this.unapplied.map(({ origin, first }) => {
+      return first ?? (this.#appliedTimes.get(origin) ?? 0) + 1
     })
     return this.rules.final(stableTime(promising, marks, this.held), waiting)
   }
