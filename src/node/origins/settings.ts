@@ -39,7 +39,7 @@ export const MERGE_BYTES = MEGABYTE / 2
 export const MERGE_BYTES_MAX = 2 * MEGABYTE
 export const MERGE_OPERATIONS_MAX = 1_024
 /** What can't matter any more is forgotten so often at most, ms. */
-export const FORGET_MS = 1_000
+export const FORGET_MS = 250
 /** Conflicts that somebody has dealt with are kept for so long: thirty days, in clock time. */
 export const CONFLICTS_KEPT = 30 * 24 * 3_600 * 1_000_000
 /** Entries kept in memory for handing on. */

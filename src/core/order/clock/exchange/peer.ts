@@ -41,6 +41,7 @@ export interface Peer {
   /** It lacks nothing before `cursor` that is not on its way to it. */
   level: boolean
   cursor: number
+  pushedAtMs: number
   flights: Flight[]
 
   // Asking
@@ -66,6 +67,7 @@ export function newPeer(id: Origin, nowMs: number, cursor: number): Peer {
     owesAck: false,
     level: false,
     cursor,
+    pushedAtMs: Number.NEGATIVE_INFINITY,
     flights: [],
     ask: null,
     failures: 0,

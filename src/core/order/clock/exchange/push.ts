@@ -36,9 +36,27 @@ export function mayBeLevel(s: State, peer: Peer): void {
   peer.flights = []
 }
 
-/** Pushes to every level peer what it lacks, as far as there is room. */
+/**
+ * Pushes to every level peer what it lacks, as far as there is room: at once, but then not again
+ * before the next tick, so that many entries share a message, unless somebody waits for an answer.
+ */
 export function push(s: State): void {
-  for (const peer of s.peers.values()) if (peer.level) pushTo(s, peer)
+  for (const peer of s.peers.values()) {
+    if (peer.level && (peer.pushedAtMs < s.nowMs || isUrgent(s, peer))) pushTo(s, peer)
+  }
+}
+
+/**
+ * Somebody waits: here for what others say, or elsewhere for what follows its entry. Or the window
+ * might move on without the peer.
+ */
+function isUrgent(s: State, { cursor }: Peer): boolean {
+  if (s.waits.size > 0 || s.window.end - cursor > s.options.windowEntriesMax / 2) return true
+  for (const [origin, { now }] of s.wanted) if (now && origin !== s.self) return true
+  for (let at = Math.max(cursor, s.window.start); at < s.window.end; at += 1) {
+    if (s.window.get(at).head.answer === 'now') return true
+  }
+  return false
 }
 
 function pushTo(s: State, peer: Peer): void {
@@ -62,6 +80,7 @@ function pushTo(s: State, peer: Peer): void {
     append(ranges, origin, sequence)
   }
   if (entries === 0) return
+  peer.pushedAtMs = s.nowMs
   const held = s.rules.tells(s.held, s.handed)
   const limits = { bytesMax: bytes, entriesMax: entries }
   s.out.send(peer.id, { kind: 'entries', request: null, held, ranges, ...limits })
