@@ -1,10 +1,11 @@
 /** Where two transactions can meet, read off a transaction's changeset and the schema. */
+import { present } from '../../base/assert.ts'
 import type { Footprint, Key } from '../../core/order/clock/key-set.ts'
-import { readKeysOrAll } from '../../model/changeset.ts'
-import { type ExactValue, identical } from '../../model/exact-value.ts'
+import { type KeyLayout, type RowVisitor, visitRows } from '../../model/changeset.ts'
+import { type ExactValue, identical, type RawText } from '../../model/exact-value.ts'
 import type { Catalog, MergeTable } from './catalog.ts'
 import { checkWidth, tableOf } from './catalog.ts'
-import { keyOf, type Seed, seedOf } from './key-hash.ts'
+import { addNumber, addValue, endKey, keyOf, type Seed, seedOf, startKey } from './key-hash.ts'
 import type { Cells, Row } from './table-rows.ts'
 
 /** A footprint, and what decides whether a transaction may be applied together with others. */
@@ -56,6 +57,8 @@ interface TablePlan {
   readonly guarded: boolean
   /** Its rows meet others by their keys only. */
   readonly plain: boolean
+  /** Then: what is beside the key does not matter to anybody. */
+  readonly layout: KeyLayout | null
   readonly row: Seed
   readonly uniques: readonly KeyPlan[]
   /** Unique indexes whose values can't be told from a row. */
@@ -67,6 +70,7 @@ interface TablePlan {
 export class Footprints {
   readonly #plans = new Map<string, TablePlan>()
   readonly #catalog: Catalog
+  readonly #reader = new Reader((name) => this.#planOf(name))
 
   constructor(catalog: Catalog) {
     this.#catalog = catalog
@@ -74,25 +78,8 @@ export class Footprints {
 
   /** The footprint of a changeset. Throws LOG_CORRUPT if it is none, or of another schema. */
   of(bytes: Uint8Array): MergeFootprint {
-    const made = new Draft()
-    let plan: TablePlan | null = null
-    let name = ''
-    for (const { table, before, after } of readKeysOrAll(bytes, this.#isWhole)) {
-      if (plan === null || name !== table) plan = this.#planOf(table)
-      name = table
-      // SQLite would leave the change out without a word.
-      const { length } = before ?? after ?? []
-      checkWidth(plan.table, length)
-      // SQLite looks at the first width only where several changesets are applied as one.
-      made.narrow ||= length < plan.table.columns.length
-      made.alone ||= made.narrow
-      made.add(plan, before, after)
-    }
-    return made
+    return this.#reader.read(bytes)
   }
-
-  /** What is beside the key does not matter to anybody. */
-  readonly #isWhole = (table: string): boolean => !this.#planOf(table).plain
 
   /** The footprint of rows that were touched. */
   ofRows(rows: readonly RowImages[]): MergeFootprint {
@@ -127,10 +114,13 @@ function planOf(table: MergeTable): TablePlan {
     table.loose ||
     table.referencedBy.some(({ parentColumns }) => parentColumns.length > 1)
   const ties = [...table.uniques, ...table.references, ...table.referencedBy]
+  const plain = !guarded && ties.length === 0
+  const { key } = table
   return {
     table,
     guarded,
-    plain: !guarded && ties.length === 0,
+    plain,
+    layout: plain && isAscending(key) ? { columns: table.columns.length, key } : null,
     row: seedOf('row', table.name),
     uniques: table.uniques.flatMap(({ name, columns }) =>
       columns === null ? [] : [keyPlan(columns, 'unique', name)],
@@ -145,12 +135,72 @@ function planOf(table: MergeTable): TablePlan {
   }
 }
 
+function isAscending(places: readonly number[]): boolean {
+  return places.every((place, i) => i === 0 || place > (places[i - 1] ?? 0))
+}
+
+/** Makes the footprint of one changeset after the other. */
+class Reader implements RowVisitor {
+  readonly #planOf: (name: string) => TablePlan
+  #plan: TablePlan | null = null
+  #made = new Draft()
+
+  constructor(planOf: (name: string) => TablePlan) {
+    this.#planOf = planOf
+  }
+
+  read(bytes: Uint8Array): MergeFootprint {
+    const made = new Draft()
+    this.#made = made
+    visitRows(bytes, this)
+    return made
+  }
+
+  table(name: string): KeyLayout | null {
+    // Mostly that of the changeset before.
+    if (this.#plan?.table.name !== name) this.#plan = this.#planOf(name)
+    return this.#plan.layout
+  }
+
+  row(before: Cells | null, after: Cells | null): void {
+    const plan = present(this.#plan, () => 'a table before its rows')
+    const made = this.#made
+    // SQLite would leave the change out without a word.
+    const { length } = before ?? after ?? []
+    checkWidth(plan.table, length)
+    // SQLite looks at the first width only where several changesets are applied as one.
+    made.narrow ||= length < plan.table.columns.length
+    made.alone ||= made.narrow
+    made.add(plan, before, after)
+  }
+
+  startKey(): void {
+    startKey(present(this.#plan, () => 'a table before its rows').row)
+  }
+
+  keyNumber(value: number): void {
+    addNumber(value)
+  }
+
+  keyValue(value: string | RawText | Uint8Array | null): void {
+    addValue(value)
+  }
+
+  endKey(isDelete: boolean): void {
+    this.#made.written.push(endKey())
+    this.#made.deletes ||= isDelete
+  }
+}
+
+/** Shared, since most have none: never to be changed. */
+const NO_KEYS: Key[] = []
+
 class Draft implements MergeFootprint {
   readonly written: Key[] = []
-  readonly needed: Key[] = []
-  readonly guarded: Key[] = []
-  readonly added: Key[] = []
-  readonly removed: Key[] = []
+  needed = NO_KEYS
+  guarded = NO_KEYS
+  added = NO_KEYS
+  removed = NO_KEYS
   deletes = false
   foreign = false
   loose = false
@@ -173,7 +223,7 @@ class Draft implements MergeFootprint {
       (plans) => plans.filter(changes),
     )
     // A child must not come without a parent and go again before anybody looks.
-    if (plan.guarded || (references ?? []).length > 0) this.guarded.push(row)
+    if (plan.guarded || (references ?? []).length > 0) this.#guard(row)
     const now = isUpdate ? filled(after, before) : after
     for (const cells of [before, now]) {
       if (cells === null) continue
@@ -185,7 +235,15 @@ class Draft implements MergeFootprint {
 
   #write(key: Key): void {
     this.written.push(key)
-    this.guarded.push(key)
+    this.#guard(key)
+  }
+
+  #guard(key: Key): void {
+    this.guarded = extended(this.guarded, key)
+  }
+
+  #need(key: Key): void {
+    this.needed = extended(this.needed, key)
   }
 
   /**
@@ -196,7 +254,7 @@ class Draft implements MergeFootprint {
     const known = knownOf(cells, columns)
     if (known === 'all') {
       this.#write(keyOf(seed, cells, columns))
-      this.needed.push(whole)
+      this.#need(whole)
     } else if (known === 'some') {
       this.#write(whole)
       this.alone = true
@@ -209,9 +267,9 @@ class Draft implements MergeFootprint {
     if (known === 'none') return
     const key = known === 'all' ? keyOf(seed, cells, columns) : whole
     this.written.push(key)
-    if (known === 'all') this.needed.push(whole)
-    if (was) this.removed.push(key)
-    else this.added.push(key)
+    if (known === 'all') this.#need(whole)
+    if (was) this.removed = extended(this.removed, key)
+    else this.added = extended(this.added, key)
     this.foreign = true
     this.alone ||= known === 'some'
   }
@@ -224,8 +282,17 @@ class Draft implements MergeFootprint {
     this.alone ||= known === 'some'
     // Whichever parents come or go may be meant.
     if (known === 'some') this.written.push(whole)
-    else this.needed.push(keyOf(seed, cells, columns), whole)
+    else {
+      this.#need(keyOf(seed, cells, columns))
+      this.#need(whole)
+    }
   }
+}
+
+function extended(keys: Key[], key: Key): Key[] {
+  if (keys === NO_KEYS) return [key]
+  keys.push(key)
+  return keys
 }
 
 /** What an update left alone is as before. */

@@ -52,12 +52,21 @@ export function keyOf(
   cells: readonly (ExactValue | undefined)[],
   columns: readonly number[],
 ): Key {
+  startKey(seed)
+  for (const column of columns) addValue(cells[column] ?? null)
+  return endKey()
+}
+
+/** The same value by value: `startKey`, each added, `endKey`. No two keys at a time. */
+export function startKey(seed: Seed): void {
   lanes.start(seed)
-  for (const column of columns) add(cells[column] ?? null)
+}
+
+export function endKey(): Key {
   return lanes.key()
 }
 
-function add(value: ExactValue): void {
+export function addValue(value: ExactValue): void {
   if (value === null) lanes.word(1)
   else if (typeof value === 'bigint' || typeof value === 'number') addNumber(Number(value))
   else if (typeof value === 'string') {
@@ -67,7 +76,7 @@ function add(value: ExactValue): void {
   } else addBytes(value instanceof RawText ? value.bytes : value)
 }
 
-function addNumber(value: number): void {
+export function addNumber(value: number): void {
   // One key for both zeros.
   double[0] = value === 0 ? 0 : value
   lanes.word(2)

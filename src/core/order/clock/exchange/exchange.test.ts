@@ -66,7 +66,7 @@ test('entries of one tick share a message, unless somebody waits', () => {
   // One at once, with its acknowledgement.
   ok(messages('soon') <= 2)
   w.run(1_000)
-  deepEqual(held(w, 'b').a, 20)
+  deepEqual(held(w, 'b')['a'], 20)
   ok(messages('now') >= 20)
 })
 
