@@ -1,8 +1,8 @@
 /**
  * `quorate bench --strategy multi-leader`: in one run on one machine, what a single leader's
- * application does, alone and with as many copies as two groups make; then what two do at once that
- * each lead a group of their own and exchange what they write, and how long they take to be level
- * again after a cut.
+ * application does, alone, with as many copies as two groups make, and beside another one that it has
+ * nothing to do with; then what two do at once that each lead a group of their own and exchange what
+ * they write, and how long they take to be level again after a cut.
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -34,7 +34,9 @@ export interface GroupsBenchReport extends Pick<BenchReport, 'versions' | 'proce
   readonly single: Rate
   /** One leader whose group has as many nodes as both groups have: as many copies of each write. */
   readonly replicated: Rate
-  /** Both at once, each rate also as a part of the two above. */
+  /** Two leaders at once that know nothing of each other: each has half of the machine. */
+  readonly apart: readonly Rate[]
+  /** Both at once, each rate also as a part of those above. */
   readonly leaders: readonly LeaderRate[]
   /** Both wrote while cut off from each other for `seconds`; one in a hundred may meet the other's. */
   readonly heal: { readonly writes: number; readonly entries: number; readonly ms: number }
@@ -44,7 +46,11 @@ export interface LeaderRate extends Rate {
   readonly group: string
   readonly ofSingle: number
   readonly ofReplicated: number
+  /** Of what the two do on average. */
+  readonly ofApart: number
 }
+
+type Baseline = Pick<GroupsBenchReport, 'single' | 'replicated' | 'apart'>
 
 const GROUPS = ['a', 'b'] as const
 const LEVEL_MS = 120_000
@@ -112,69 +118,90 @@ class Group {
 export async function runGroupsBench(options: GroupsBenchOptions): Promise<GroupsBenchReport> {
   const dir = mkdtempSync(join(tmpdir(), 'quorate-bench-'))
   const started: Group[] = []
+  const start: StartGroup = async (...given) => {
+    const group = await Group.start(join(dir, `${started.length}`), ...given)
+    started.push(group)
+    return group
+  }
   try {
-    const before: Rate[] = []
-    for (const nodes of [options.nodes, options.nodes * GROUPS.length]) {
-      const single = await Group.start(join(dir, `${nodes}`), nodes, null, null)
-      started.push(single)
-      before.push(await measureSingle(single, options))
-      await single.kill()
-    }
-    const groups: Group[] = []
-    for (const name of GROUPS) {
-      const url = groups[0]?.application.url ?? null
-      const group = await Group.start(dir, options.nodes, name, url)
-      started.push(group)
-      groups.push(group)
-    }
-    return await measureGroups(groups, before, options)
+    const baseline = await measureBaseline(start, options)
+    const first = await start(options.nodes, 'a', null)
+    const second = await start(options.nodes, 'b', first.application.url)
+    return await measureGroups([first, second], baseline, options)
   } finally {
     await Promise.all(started.map((group) => group.kill()))
     rmSync(dir, { recursive: true, force: true })
   }
 }
 
-async function measureSingle(group: Group, { clients, seconds }: GroupsBenchOptions) {
-  await group.application.ask({ kind: 'fill' })
-  await group.writes(clients, 1)
-  return await group.writes(clients, seconds)
+type StartGroup = (nodes: number, group: string | null, join: string | null) => Promise<Group>
+
+async function measureBaseline(start: StartGroup, options: GroupsBenchOptions): Promise<Baseline> {
+  const { nodes } = options
+  const rates: Rate[][] = []
+  for (const each of [[nodes], [nodes * GROUPS.length], [nodes, nodes]]) {
+    const groups: Group[] = []
+    for (const many of each) groups.push(await start(many, null, null))
+    for (const { application } of groups) await application.ask({ kind: 'fill' })
+    rates.push(await measured(groups, options))
+    await Promise.all(groups.map((group) => group.kill()))
+  }
+  const [single, replicated, apart] = rates
+  return {
+    single: present(single?.[0], () => 'the rate of a single leader'),
+    replicated: present(replicated?.[0], () => 'the rate of one with as many copies'),
+    apart: present(apart, () => 'the rates of two apart'),
+  }
+}
+
+/**
+ * All at once, each its own keys. As long a time before does not count: with several threads on few
+ * cores it takes seconds until all code is compiled.
+ */
+async function measured(
+  groups: readonly Group[],
+  { clients, seconds }: GroupsBenchOptions,
+): Promise<Rate[]> {
+  await writesOfAll(groups, clients, seconds, 0)
+  return await writesOfAll(groups, clients, seconds, 0)
 }
 
 async function measureGroups(
   groups: readonly Group[],
-  [single, replicated]: readonly Rate[],
+  baseline: Baseline,
   options: GroupsBenchOptions,
 ): Promise<GroupsBenchReport> {
   const { clients, nodes, seconds } = options
+  const { single, replicated, apart } = baseline
   const [first] = groups
   const { release } = await statusOf(present(first, () => 'a group').application.url)
   await first?.application.ask({ kind: 'fill' })
   await level(groups)
-  await writesOfAll(groups, clients, 1, 0)
-  const rates = await writesOfAll(groups, clients, seconds, 0)
+  const rates = await measured(groups, options)
   await level(groups)
   const heal = await healed(groups, options)
+  const half = apart.reduce((sum, { tps }) => sum + tps, 0) / apart.length
   return {
     strategy: 'multi-leader',
     ack: 'majority',
     clients,
     nodes,
     seconds,
-    single: present(single, () => 'the rate of a single leader'),
-    replicated: present(replicated, () => 'the rate of a single leader with as many copies'),
+    ...baseline,
     leaders: rates.map((rate, at) => ({
       group: GROUPS[at] ?? '',
       ...rate,
-      ofSingle: partOf(rate, single),
-      ofReplicated: partOf(rate, replicated),
+      ofSingle: partOf(rate, single.tps),
+      ofReplicated: partOf(rate, replicated.tps),
+      ofApart: partOf(rate, half),
     })),
     heal,
     ...machineOf(release),
   }
 }
 
-function partOf(rate: Rate, whole: Rate | undefined): number {
-  return whole === undefined ? 0 : Math.round((rate.tps / whole.tps) * 100) / 100
+function partOf(rate: Rate, whole: number): number {
+  return Math.round((rate.tps / whole) * 100) / 100
 }
 
 /** All at once, each its own keys but for `overlap`. */
@@ -183,7 +210,7 @@ async function writesOfAll(
   clients: number,
   seconds: number,
   overlap: number,
-): Promise<readonly Rate[]> {
+): Promise<Rate[]> {
   const of = groups.length
   return await Promise.all(
     groups.map((group, at) => group.writes(clients, seconds, { at, of, overlap })),

@@ -29,8 +29,9 @@ test('a small benchmark of two leaders fills every figure', async () => {
     report.leaders.map(({ group }) => group),
     ['a', 'b'],
   )
-  for (const { tps, ofSingle, ofReplicated } of report.leaders) {
-    ok(tps > 0 && ofSingle > 0 && ofReplicated > 0)
+  equal(report.apart.length, 2)
+  for (const { tps, ofSingle, ofReplicated, ofApart } of report.leaders) {
+    ok(tps > 0 && ofSingle > 0 && ofReplicated > 0 && ofApart > 0)
   }
   ok(report.heal.entries > 0 && report.heal.ms > 0)
 })

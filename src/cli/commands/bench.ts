@@ -91,7 +91,8 @@ async function benchGroups({ clients, nodes, seconds, url, json }: BenchFlags): 
 
 /** The report of several leaders for people. */
 export function groupsBenchLines(report: GroupsBenchReport, paint: Paint): string[] {
-  const { single, replicated, leaders, heal, clients, nodes, seconds, versions, processor } = report
+  const { single, replicated, apart, leaders, heal, clients, nodes, seconds } = report
+  const { versions, processor } = report
   const [alone, together] = [nodes, nodes * leaders.length].map((some) => counted(some, 'node'))
   const columns = [
     { title: 'embedded writes' },
@@ -100,17 +101,19 @@ export function groupsBenchLines(report: GroupsBenchReport, paint: Paint): strin
     { title: 'p99', align: 'right' },
     { title: `of ${alone}`, align: 'right' },
     { title: `of ${together}`, align: 'right' },
+    { title: 'of apart', align: 'right' },
   ] as const
   const row = (what: string, rate: Rate, ...of: number[]): string[] => {
     const parts = of.map((part) => `${Math.round(part * 100)} %`)
     const figures = [count(rate.tps), milliseconds(rate.p50Ms), milliseconds(rate.p99Ms)]
-    return [what, ...figures, parts[0] ?? '', parts[1] ?? '']
+    return [what, ...figures, ...columns.slice(4).map((_, i) => parts[i] ?? '')]
   }
   const rows = [
     row(`a single leader, ${alone}`, single),
     row(`a single leader, ${together}`, replicated),
+    ...apart.map((rate, at) => row(`leader ${at + 1} of two apart, ${alone}`, rate)),
     ...leaders.map((rate) =>
-      row(`leader of ${rate.group}`, rate, rate.ofSingle, rate.ofReplicated),
+      row(`leader of ${rate.group}`, rate, rate.ofSingle, rate.ofReplicated, rate.ofApart),
     ),
   ]
   const circumstances =
