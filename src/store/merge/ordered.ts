@@ -327,7 +327,7 @@ export class OrderedTransactions {
         const detail = `Transaction ${sequence} of ${origin} comes after its place became final.`
         throw new QuorateError('LOG_CORRUPT', detail)
       }
-      fresh.push(this.#placed({ ...each, effect: null, reached: null }, NOTHING_WIDER))
+      fresh.push(this.#arrived(each))
     }
     return fresh
   }
@@ -345,6 +345,12 @@ export class OrderedTransactions {
     for (const { stamp, sequence } of some) {
       if (sequence > this.#latestOf(stamp.origin)) this.#latest.set(stamp.origin, sequence)
     }
+  }
+
+  #arrived({ stamp, sequence, seen, changes, at }: Transaction): Placed {
+    const own = this.#execution.reading.footprints.of(changes)
+    const made = { effect: null, reached: null, own, footprint: own }
+    return { stamp, sequence, seen, changes, at, ...made }
   }
 
   #placed(ran: Ran, wider: Wider): Placed {
