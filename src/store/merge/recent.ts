@@ -3,7 +3,9 @@
  * become final within a second and never meet anything: writing each to the file and deleting it
  * again would cost more than running it. Whoever opens the file finds them in the log.
  */
-import { assert } from '../../base/assert.ts'
+import { assert, present } from '../../base/assert.ts'
+import { doubled } from '../../base/flat-arrays.ts'
+import type { Frontier } from '../../core/order/clock/frontier.ts'
 import {
   type ClockTime,
   compareStamps,
@@ -13,7 +15,8 @@ import {
 import type { Transaction } from './merge-tables.ts'
 
 /** What a transaction takes in memory beside its changes, about. */
-const OVERHEAD_BYTES = 200
+const OVERHEAD_BYTES = 50
+const ROOM_MIN = 64
 
 export class RecentTransactions {
   /** Of each origin in its order: later ones have later stamps. */
@@ -31,7 +34,7 @@ export class RecentTransactions {
   /** The lowest place in the log that one of them has; null: there are none. */
   get first(): number | null {
     let first: number | null = null
-    for (const { at } of this.#queues.values()) first = Math.min(first ?? at, at)
+    for (const { firstAt } of this.#queues.values()) first = Math.min(first ?? firstAt, firstAt)
     return first
   }
 
@@ -39,30 +42,31 @@ export class RecentTransactions {
     const { origin } = transaction.stamp
     let queue = this.#queues.get(origin)
     if (queue === undefined) {
-      queue = new Queue()
+      queue = new Queue(origin)
       this.#queues.set(origin, queue)
     }
     queue.push(transaction)
-    this.#bytes += sizeOf(transaction)
+    this.#bytes += transaction.changes.length + OVERHEAD_BYTES
   }
 
   /** Whether it may be added: the log has it, and nothing of its origin here is later. */
   mayAdd({ stamp, at }: Transaction): boolean {
-    const last = this.#queues.get(stamp.origin)?.last
+    const queue = this.#queues.get(stamp.origin)
     if (at === undefined) return false
-    return last === undefined || (last.stamp.time < stamp.time && (last.at ?? 0) <= at)
+    return queue === undefined || (queue.lastTime < stamp.time && queue.lastAt <= at)
   }
 
   get({ time, origin }: Stamp): Transaction | null {
     const queue = this.#queues.get(origin)
-    const found = queue?.get(queue.from(time))
-    return found?.stamp.time === time ? found : null
+    if (queue === undefined) return null
+    const place = queue.from(time)
+    return queue.timeOf(place) === time ? queue.get(place) : null
   }
 
   /** Whether one of them is not before this stamp. */
-  hasFrom(stamp: Stamp): boolean {
-    for (const { last } of this.#queues.values()) {
-      if (last !== undefined && compareStamps(last.stamp, stamp) >= 0) return true
+  hasFrom({ time, origin }: Stamp): boolean {
+    for (const [own, { lastTime }] of this.#queues) {
+      if (compareStamps({ time: lastTime, origin: own }, { time, origin }) >= 0) return true
     }
     return false
   }
@@ -75,37 +79,34 @@ export class RecentTransactions {
   *between(after: Stamp, before: Stamp, backwards: boolean): Generator<Transaction> {
     const cursors = [...this.#queues].map(([origin, queue]) => {
       let from = queue.from(after.time)
-      if (queue.get(from)?.stamp.time === after.time && origin <= after.origin) from += 1
+      if (queue.timeOf(from) === after.time && origin <= after.origin) from += 1
       let to = queue.from(before.time)
-      if (queue.get(to)?.stamp.time === before.time && origin < before.origin) to += 1
+      if (queue.timeOf(to) === before.time && origin < before.origin) to += 1
       return { queue, from, to }
     })
     const sign = backwards ? -1 : 1
     for (;;) {
-      let best: Transaction | null = null
+      let best: Stamp | null = null
       let chosen: (typeof cursors)[number] | null = null
       for (const cursor of cursors) {
-        if (cursor.from >= cursor.to) continue
-        const head = cursor.queue.get(backwards ? cursor.to - 1 : cursor.from)
-        if (head === undefined) continue
-        if (best !== null && compareStamps(head.stamp, best.stamp) * sign >= 0) continue
-        best = head
+        const { queue, from, to } = cursor
+        if (from >= to) continue
+        const stamp = { time: queue.timeOf(backwards ? to - 1 : from), origin: queue.origin }
+        if (best !== null && compareStamps(stamp, best) * sign >= 0) continue
+        best = stamp
         chosen = cursor
       }
-      if (best === null || chosen === null) return
+      if (chosen === null) return
+      yield chosen.queue.get(backwards ? chosen.to - 1 : chosen.from)
       if (backwards) chosen.to -= 1
       else chosen.from += 1
-      yield best
     }
   }
 
   /** Takes out all through a time, those of an origin in its order. */
   takeThrough(time: ClockTime): Transaction[] {
     const taken: Transaction[] = []
-    for (const [origin, queue] of this.#queues) {
-      this.#take(queue, queue.from(time + 1), taken)
-      if (queue.last === undefined) this.#queues.delete(origin)
-    }
+    for (const queue of this.#queues.values()) this.#take(queue, queue.from(time + 1), taken)
     return taken
   }
 
@@ -114,81 +115,152 @@ export class RecentTransactions {
     const taken: Transaction[] = []
     while (this.#bytes > bytes) {
       const { first } = this
-      for (const [origin, queue] of this.#queues) {
-        if (queue.at === first) this.#take(queue, queue.runLength, taken)
-        if (queue.last === undefined) this.#queues.delete(origin)
+      for (const queue of this.#queues.values()) {
+        if (queue.firstAt === first) this.#take(queue, queue.runLength, taken)
       }
     }
     return taken
   }
 
   #take(queue: Queue, count: number, taken: Transaction[]): void {
-    for (const transaction of queue.shift(count)) {
-      this.#bytes -= sizeOf(transaction)
+    for (let place = 0; place < count; place += 1) {
+      const transaction = queue.get(place)
+      this.#bytes -= transaction.changes.length + OVERHEAD_BYTES
       taken.push(transaction)
     }
+    queue.drop(count)
+    if (queue.isEmpty) this.#queues.delete(queue.origin)
   }
 }
 
-function sizeOf({ changes }: Transaction): number {
-  return changes.length + OVERHEAD_BYTES
+/** What transactions of one entry have in common. */
+interface Source {
+  readonly buffer: ArrayBufferLike
+  readonly seen: Frontier
+  /** Where the log has it. */
+  readonly at: number
 }
 
-/** Those of one origin; what was taken out of it in front is cleared away now and then. */
+/**
+ * Those of one origin, in flat arrays: tens of thousands that live for a moment are work for the garbage
+ * collector, each of which it would move twice. What was dropped in front is cleared away now and then.
+ */
 class Queue {
-  #items: Transaction[] = []
+  readonly origin: Origin
+  #times = new Float64Array(ROOM_MIN)
+  #sequences = new Float64Array(ROOM_MIN)
+  /** Where in its source the changes begin, and how long they are. */
+  #offsets = new Float64Array(ROOM_MIN)
+  #lengths = new Float64Array(ROOM_MIN)
+  /** By place in `list`. */
+  #sources = new Float64Array(ROOM_MIN)
+  #list: Source[] = []
   #start = 0
+  #end = 0
 
-  get last(): Transaction | undefined {
-    return this.#items.length > this.#start ? this.#items.at(-1) : undefined
+  constructor(origin: Origin) {
+    this.origin = origin
+  }
+
+  get isEmpty(): boolean {
+    return this.#start === this.#end
+  }
+
+  get lastTime(): ClockTime {
+    return this.#times[this.#end - 1] ?? 0
+  }
+
+  get lastAt(): number {
+    return this.#list.at(-1)?.at ?? 0
   }
 
   /** Where the log has the first. */
-  get at(): number {
-    return this.get(0)?.at ?? Number.POSITIVE_INFINITY
+  get firstAt(): number {
+    return this.#sourceOf(0).at
   }
 
   /** How many are at the same place as the first. */
   get runLength(): number {
-    let end = 0
-    while (this.get(end)?.at === this.at) end += 1
+    let end = 1
+    while (this.#start + end < this.#end && this.#sourceOf(end).at === this.firstAt) end += 1
     return end
   }
 
-  push(transaction: Transaction): void {
-    const { stamp, at = 0 } = transaction
-    const { last } = this
-    assert(last === undefined || last.stamp.time < stamp.time, () => {
-      return `transaction of ${stamp.time} after ${last?.stamp.time}`
-    })
+  push({ stamp, sequence, seen, changes, at = 0 }: Transaction): void {
+    const { lastTime, lastAt, isEmpty } = this
+    assert(isEmpty || lastTime < stamp.time, () => `transaction of ${stamp.time} after ${lastTime}`)
     // Whoever asks for the first of all must not find an earlier one behind it.
-    assert(at > 0 && at >= (last?.at ?? 0), () => `at ${at} after ${last?.at}`)
-    this.#items.push(transaction)
+    assert(at > 0 && at >= lastAt, () => `at ${at} after ${lastAt}`)
+    const { buffer } = changes
+    const last = this.#list.at(-1)
+    if (last?.buffer !== buffer || last.seen !== seen || last.at !== at) {
+      this.#list.push({ buffer, seen, at })
+    }
+    if (this.#end === this.#times.length) this.#grow()
+    const end = this.#end
+    this.#times[end] = stamp.time
+    this.#sequences[end] = sequence
+    this.#offsets[end] = changes.byteOffset
+    this.#lengths[end] = changes.length
+    this.#sources[end] = this.#list.length - 1
+    this.#end = end + 1
   }
 
-  get(place: number): Transaction | undefined {
-    return this.#items[this.#start + place]
+  /** No time at all: there is none at this place. */
+  timeOf(place: number): ClockTime {
+    const at = this.#start + place
+    return at < this.#end ? (this.#times[at] ?? Number.NaN) : Number.NaN
+  }
+
+  get(place: number): Transaction {
+    const at = this.#start + place
+    assert(place >= 0 && at < this.#end, () => `place ${place} of ${this.#end - this.#start}`)
+    const { buffer, seen, at: inLog } = this.#sourceOf(place)
+    return {
+      stamp: { time: this.#times[at] ?? 0, origin: this.origin },
+      sequence: this.#sequences[at] ?? 0,
+      seen,
+      changes: new Uint8Array(buffer, this.#offsets[at], this.#lengths[at]),
+      at: inLog,
+    }
   }
 
   /** The place of the first that is not before a time. */
   from(time: ClockTime): number {
-    let [low, high] = [this.#start, this.#items.length]
+    let [low, high] = [this.#start, this.#end]
     while (low < high) {
       const middle = (low + high) >>> 1
-      if ((this.#items[middle]?.stamp.time ?? 0) < time) low = middle + 1
+      if ((this.#times[middle] ?? 0) < time) low = middle + 1
       else high = middle
     }
     return low - this.#start
   }
 
-  shift(count: number): readonly Transaction[] {
-    const end = this.#start + count
-    const shifted = this.#items.slice(this.#start, end)
-    this.#start = end
-    if (this.#start * 2 > this.#items.length) {
-      this.#items = this.#items.slice(this.#start)
-      this.#start = 0
-    }
-    return shifted
+  drop(count: number): void {
+    this.#start += count
+    if (this.#start * 2 <= this.#end) return
+    const gone = this.isEmpty ? this.#list.length : (this.#sources[this.#start] ?? 0)
+    this.#list = this.#list.slice(gone)
+    for (const array of this.#arrays) array.copyWithin(0, this.#start, this.#end)
+    this.#end -= this.#start
+    this.#start = 0
+    for (let at = 0; at < this.#end; at += 1) this.#sources[at] = (this.#sources[at] ?? 0) - gone
+  }
+
+  #sourceOf(place: number): Source {
+    const source = this.#list[this.#sources[this.#start + place] ?? -1]
+    return present(source, () => `place ${place} of ${this.#end - this.#start}`)
+  }
+
+  get #arrays(): readonly Float64Array[] {
+    return [this.#times, this.#sequences, this.#offsets, this.#lengths, this.#sources]
+  }
+
+  #grow(): void {
+    this.#times = doubled(this.#times)
+    this.#sequences = doubled(this.#sequences)
+    this.#offsets = doubled(this.#offsets)
+    this.#lengths = doubled(this.#lengths)
+    this.#sources = doubled(this.#sources)
   }
 }

@@ -2,6 +2,7 @@
  * Which transactions have a key, and when: what healing asks a million times. All in flat arrays, about
  * 24 bytes a key and 20 a transaction, since a million transactions may be waiting for their place.
  */
+import { doubled } from '../../../base/flat-arrays.ts'
 import { type Frontier, holds } from './frontier.ts'
 import type { Footprint, Key } from './key-set.ts'
 import { type ClockTime, compareStamps, type Origin, type Stamp } from './stamp.ts'
@@ -180,14 +181,4 @@ export class KeyIndex {
       this.#buckets[bucket] = i
     }
   }
-}
-
-function doubled<T extends Float64Array | Int32Array>(array: T): T {
-  const larger = (
-    array instanceof Int32Array
-      ? new Int32Array(array.length * 2)
-      : new Float64Array(array.length * 2)
-  ) as T
-  larger.set(array)
-  return larger
 }
