@@ -2,7 +2,14 @@ import { deepEqual, equal } from 'node:assert/strict'
 import { test } from 'node:test'
 import type { StoreOrder } from '../../core/order/clock/exchange/types.ts'
 import { Intake, type LocalWrites } from './intake.ts'
-import { BEHIND_MS, FORGET_MS, MERGE_BYTES, MERGE_BYTES_MAX, MERGE_MS } from './settings.ts'
+import {
+  BEHIND_MS,
+  BEHIND_SHARE,
+  FORGET_MS,
+  MERGE_BYTES,
+  MERGE_BYTES_MAX,
+  MERGE_MS,
+} from './settings.ts'
 
 function order(sequence: number, bytes = 10): StoreOrder {
   const head = { origin: 'b', sequence, time: sequence, dependencies: new Map(), epoch: 1 }
@@ -62,7 +69,7 @@ test('a local batch that waits has its turn first, if it takes it', () => {
   equal(intake.take(writes(130 + MERGE_MS, 1, 111))?.length, 1)
 })
 
-test('local writes have as much time as the last merge took, unless the group is behind', () => {
+test('local writes have as much time as the last merge took, less if the group is behind', () => {
   const intake = new Intake()
   intake.add([order(1)])
   equal(intake.take(writes(100, 1, 100))?.length, 1)
@@ -72,8 +79,11 @@ test('local writes have as much time as the last merge took, unless the group is
   equal(intake.take(writes(500, 1, 498))?.length, 1)
   intake.add([order(3, MERGE_BYTES)])
   intake.done(700)
-  equal(intake.take(writes(702, 1, 701)), null)
-  equal(intake.take(writes(702, 1, 700, { wallMs: BEHIND_MS + 1 }))?.length, 1)
+  const behind = { wallMs: BEHIND_MS + 1 }
+  const turnMs = 200 / BEHIND_SHARE
+  equal(intake.take(writes(699 + turnMs, 1, 701, behind)), null)
+  equal(intake.take(writes(700 + turnMs, 1, 701)), null)
+  equal(intake.take(writes(700 + turnMs, 1, 701, behind))?.length, 1)
 })
 
 test('what somebody waits for is not kept waiting', () => {

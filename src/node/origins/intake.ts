@@ -8,6 +8,7 @@ import type { MergeOperation } from '../../model/origin-entry.ts'
 import type { Merged } from '../../store/types.ts'
 import {
   BEHIND_MS,
+  BEHIND_SHARE,
   CONFLICTS_KEPT,
   FORGET_MS,
   GATHER_MS_MAX,
@@ -102,8 +103,8 @@ export class Intake {
 
   /**
    * Turn by turn: what waits here had its turn last, if no batch has run since, and has as much time
-   * as the last merge took, or one batch if we are behind: then more written here would be more to
-   * put in order, and we might never be level. Not for ever: what holds the writer up may be just
+   * as the last merge took, or a part of that if we are behind: then more written here would be more
+   * to put in order, and we might never be level. Not for ever: what holds the writer up may be just
    * what is to be merged.
    */
   #isDue(writes: LocalWrites): boolean {
@@ -111,7 +112,8 @@ export class Intake {
     const isTheirTurn = queued > 0 && activeAt < this.#endedAt
     if (isTheirTurn && now - this.#endedAt < MERGE_MS) return false
     if (this.#isUrgent(writes)) return true
-    if (!this.#isBehind(writes) && now - this.#endedAt < this.#tookMs) return false
+    const turnMs = this.#isBehind(writes) ? this.#tookMs / BEHIND_SHARE : this.#tookMs
+    if (now - this.#endedAt < turnMs) return false
     return this.#bytes >= MERGE_BYTES || now - this.#startedAt >= MERGE_MS
   }
 

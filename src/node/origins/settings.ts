@@ -27,6 +27,8 @@ export const LEADS_MS = 500
 export const MERGE_MS = 30
 /** A group whose next entry to merge is older than this is behind, ms. */
 export const BEHIND_MS = 2_000
+/** Then local writes have the time that the last merge took divided by this: a fifth of all. */
+export const BEHIND_SHARE = 4
 /** Where much is taken back, what others wrote is gathered for so long at most, ms. */
 export const GATHER_MS_MAX = 200
 /** Or until it is so much. */
