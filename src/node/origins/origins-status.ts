@@ -63,12 +63,6 @@ export function originAlarmsOf(origins: Origins): readonly string[] {
   }
   const exchanging = origins.leading?.exchanging
   if (exchanging === undefined) return alarms
-  if (exchanging.tooFarBehind !== null) {
-    alarms.push(
-      `Group ${origins.nameOf(exchanging.tooFarBehind)} has dropped from its log what this group has ` +
-        'said that it holds, and lacks: its file is an older one. Remove this group, and join anew.',
-    )
-  }
   const { unshipped } = exchanging.exchange
   if (unshipped !== null) {
     const count = unshipped.last - unshipped.first + 1
@@ -93,6 +87,11 @@ function sentenceOf(origins: Origins, { kind, origin }: Alarm): string {
       return `${group} broke the order of its own entries: nothing of it is taken any more. Remove it.`
     case 'forked':
       return 'Others hold entries of this group that it has not: an old copy of its file. It does not write.'
+    case 'tooFarBehind':
+      return (
+        `${group} has dropped from its log what this group has said that it holds, and lacks: ` +
+        'its file is an older one. Remove this group, and join anew.'
+      )
     case 'contradicted':
       return `More of group ${origins.nameOf(origin)} is held here than was agreed on: remove this group, and join anew.`
   }
