@@ -168,6 +168,16 @@ export function groupLines(origins: OriginsStatus, paint: Paint): string[] {
   const lines = tableLines(columns, rows, paint)
   lines.push('', `${origins.keeper} orders changes of schema, rules and groups.`)
   if (origins.stableLagMs !== null) lines.push(finality(origins.stableLagMs))
+  for (const { name, unknownTo } of origins.groups) {
+    if (unknownTo === null || unknownTo.length === 0) continue
+    const others = unknownTo.join(', ')
+    lines.push(
+      paint(
+        'yellow',
+        `! ${name} neither writes nor counts for levels before it is known to ${others}.`,
+      ),
+    )
+  }
   if (origins.held) {
     lines.push(paint('yellow', '! Writes wait: the schema or the rules are being changed.'))
   }
@@ -195,10 +205,12 @@ function rowOf(group: GroupStatus, { group: own, groups }: OriginsStatus): Cell[
   ]
 }
 
-function stateOf({ standing, nodes }: GroupStatus): Cell {
+function stateOf({ standing, nodes, linked, unknownTo }: GroupStatus): Cell {
   if (standing === 'removed') return { text: 'removed', style: 'dim' }
   if (standing === 'frozen') return { text: 'being removed', style: 'yellow' }
-  return nodes.length === 0 ? { text: 'to be founded', style: 'yellow' } : { text: 'writes' }
+  if (nodes.length === 0 && linked !== true) return { text: 'to be founded', style: 'yellow' }
+  const isKnown = unknownTo === null || unknownTo.length === 0
+  return isKnown ? { text: 'writes' } : { text: 'joining', style: 'yellow' }
 }
 
 function linkOf({ linked, cut, standing }: GroupStatus): Cell {

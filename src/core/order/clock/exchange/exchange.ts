@@ -129,6 +129,11 @@ export class Exchange {
     return s.active.filter((origin) => s.knownBy(origin) < s.members.epoch)
   }
 
+  /** Who is not known to know of a member: before that it neither writes nor counts as a copy. */
+  unawareOf(member: Origin): readonly Origin[] {
+    return this.#state.unawareOf(member)
+  }
+
   /** What an origin is known to hold durably: told by itself, or by its entries. */
   heldBy(origin: Origin): Frontier {
     const s = this.#state

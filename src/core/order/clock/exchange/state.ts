@@ -196,16 +196,26 @@ export class State {
    * read from a majority without it.
    */
   hasJoined(member: Origin): boolean {
-    const standing = this.standing(member)
-    if (standing?.kind !== 'writes') return false
-    for (const [origin, { kind }] of this.members.origins) {
-      if (origin === member || kind === 'removed') continue
-      // It never wrote, and on its way out it never will. What it calls final rests on the others. Who
-      // has nothing at all can't tell.
-      if (kind === 'frozen' && this.applied.size > 0 && !this.epochs.has(origin)) continue
-      if (!this.rules.knowsUs(this.knownBy(origin), standing.since)) return false
+    if (this.standing(member)?.kind !== 'writes') return false
+    for (const origin of this.members.origins.keys()) {
+      if (this.#isUnaware(origin, member)) return false
     }
     return true
+  }
+
+  /** Who is not known to know of a member. */
+  unawareOf(member: Origin): readonly Origin[] {
+    return [...this.members.origins.keys()].filter((origin) => this.#isUnaware(origin, member))
+  }
+
+  #isUnaware(origin: Origin, member: Origin): boolean {
+    const standing = this.standing(member)
+    const kind = this.standing(origin)?.kind
+    if (standing?.kind !== 'writes' || origin === member || kind === 'removed') return false
+    // It never wrote, and on its way out it never will. What it calls final rests on the others. Who
+    // has nothing at all can't tell.
+    if (kind === 'frozen' && this.applied.size > 0 && !this.epochs.has(origin)) return false
+    return !this.rules.knowsUs(this.knownBy(origin), standing.since)
   }
 
   /** The latest epoch that an origin is known to know. */
