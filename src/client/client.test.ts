@@ -170,6 +170,20 @@ test('a write that reached nobody has failed, not become unknown', async () => {
   )
 })
 
+test('a refusal is not made unknown by an attempt without time for an answer', async () => {
+  // It answers when its time is up: all attempts are refused but one that gets none.
+  const { db, seen } = client(async ({ headers }) => {
+    const ms = Number(headers['quorate-timeout-ms'])
+    await new Promise((resolve) => setTimeout(resolve, ms))
+    return ms < 20 ? new Promise<never>(() => {}) : { body: failed('NOT_READY') }
+  })
+  await rejects(
+    db.execute('insert into t values (1)', [], { timeoutMs: 400 }),
+    hasCode('NOT_READY'),
+  )
+  equal(seen.length, 1)
+})
+
 test('a node that gives no sign of life is left, one that does may take its time', async () => {
   const dead = fakeNodes(() => ({ body: OK }))
   const send = (request: HttpRequest): Promise<HttpReply> =>

@@ -1,5 +1,6 @@
 /** `quorate groups`: the groups of a cluster with several leaders, and changes to that. */
 import type { Command } from 'commander'
+import { QuorateError } from '../../base/errors.ts'
 import type { GroupStatus, NodeStatus, OriginsStatus } from '../../model/status.ts'
 import { type CommonFlags, targetOf, withJson, withTarget } from '../common.ts'
 import { getJson, postJson, statusOf, type Target } from '../node-client.ts'
@@ -93,7 +94,7 @@ async function setZone(
   zone: string | undefined,
   flags: CommonFlags & { readonly none?: boolean },
 ): Promise<void> {
-  if ((zone === undefined) !== (flags.none === true)) {
+  if ((zone === undefined) !== (flags.none === true) || zone === '') {
     throw usageError('Give either the name of a zone or --none.')
   }
   const body = { group, zone: zone ?? null }
@@ -139,8 +140,11 @@ async function list(flags: CommonFlags): Promise<void> {
 /** As the leader of the group that is asked sees them, if it can be reached. */
 async function originsOf(target: Target): Promise<OriginsStatus> {
   const asked = await getJson<NodeStatus>(target, '/status')
+  if (asked.cluster === null) {
+    throw new QuorateError('NOT_READY', `${asked.name} does not belong to a cluster yet.`)
+  }
   if (asked.origins === null) {
-    throw usageError('This cluster has one leader for all nodes, and no groups.')
+    throw new QuorateError('NO_GROUPS', 'This cluster has one leader for all nodes, and no groups.')
   }
   const { leader } = asked
   if (asked.role === 'leader' || leader === null) return asked.origins

@@ -134,7 +134,9 @@ export class Origins {
     const exchanging = this.#leading?.exchanging
     const late = 'The writer did not get to the request in time'
     if (this.#state.held) {
-      const detail = `${late}: nobody writes while the schema or a rule changes.`
+      const missing = this.#leading?.office.barrier?.missing ?? []
+      const who = missing.length === 0 ? '' : `, and ${missing.join(', ')} did not answer yet`
+      const detail = `${late}: nobody writes while the schema or a rule changes${who}.`
       return { code: 'SCHEMA_CHANGE_PENDING', detail }
     }
     if (this.isRemoved) {
