@@ -79,8 +79,10 @@ async function replay(flags: CommonFlags, id: string, reader: ConflictReader): P
   const changes = await reader.replay(conflict, table)
   if (flags.json) printJson({ id, changes })
   else if (changes === 0) print('Nothing had to be changed: the row is not there, or is as it was.')
-  else
-    print(`What was lost is in ${printable(conflict.table)} again. To close it: conflicts close.`)
+  else {
+    const close = conflict.open ? ` To close it: quorate conflicts close ${printable(id)}` : ''
+    print(`What was lost is in ${printable(conflict.table)} again.${close}`)
+  }
 }
 
 async function close(flags: CommonFlags, id: string, reader: ConflictReader): Promise<void> {
