@@ -39,7 +39,7 @@ test('a level that a new group does not count for yet is refused, and says why',
   const write = world.write('a1', "insert into kv values (1, 'one', 0)", 'quorum')
   match(
     write.kind === 'error' ? `${write.error.code}: ${write.error.detail}` : write.kind,
-    /^ACK_UNAVAILABLE: .*quorum .*: b\. d does not count before it is known to b\.$/,
+    /^ACK_UNAVAILABLE: .*quorum .*: b\. Group d does not count before it is known to b\.$/,
   )
   equal(world.read('a1', 'select 1 from kv', 'session').length, 1)
   const read = world.ask('a1', {
@@ -48,7 +48,7 @@ test('a level that a new group does not count for yet is refused, and says why',
   })
   match(
     read.kind === 'error' ? `${read.error.code}: ${read.error.detail}` : read.kind,
-    /^READ_LEVEL_UNAVAILABLE: .* in time: b\. d does not count before it is known to b\.$/,
+    /^READ_LEVEL_UNAVAILABLE: .* in time: b\. Group d does not count before it is known to b\.$/,
   )
   const own = world.write('d1', "insert into kv values (2, 'two', 0)", 'majority', 1_000)
   match(

@@ -169,7 +169,7 @@ export class Levels {
     return [
       ...(known.length === 0 ? [] : [`${what}: ${names(known)}`]),
       ...unknown.map((origin) => {
-        return `${nameOf(origin)} does not count before it is known to ${names(unaware(origin))}`
+        return `Group ${nameOf(origin)} does not count before it is known to ${names(unaware(origin))}`
       }),
     ].join('. ')
   }
