@@ -228,7 +228,7 @@ export const ERRORS = {
   UNAUTHORIZED: {
     status: 401,
     retry: 'never',
-    hint: 'Send the cluster token: `authorization: Bearer …`.',
+    hint: 'Send the cluster token: --token or QUORATE_TOKEN on the command line, `authorization: Bearer …` over HTTP.',
   },
   AUTH_JWT_MISSING: {
     status: 401,

@@ -127,7 +127,12 @@ function link(groups: Command, kind: 'cut' | 'heal', description: string, did: s
       const body = { group, cut: kind === 'cut' }
       const answer = await postJson(targetOf(flags), '/admin/group-cut', body)
       if (flags.json) printJson(answer)
-      else print(`${did} ${printable(group)}.`)
+      else {
+        print(`${did} ${printable(group)}.`)
+        const { groups } = await originsOf(targetOf(flags))
+        const others = groups.filter(({ standing, cut }) => standing === 'writes' && cut !== true)
+        if (kind === 'cut' && others.length > 1) print('What other groups hand on still comes.')
+      }
     })
 }
 
