@@ -18,7 +18,7 @@ export const ERRORS = {
   UNKNOWN_OUTCOME: {
     status: 504,
     retry: 'never',
-    hint: 'It may still happen: ask for the position in `position`, or retry with the same session and number.',
+    hint: 'It may still happen: look whether it did before you write it anew, or retry with the same session and number.',
   },
   TAKEN_BACK: {
     status: 409,
@@ -160,6 +160,26 @@ export const ERRORS = {
 
   // Groups
   GROUP_UNKNOWN: { status: 404, retry: 'never', hint: '`quorate groups` lists the groups.' },
+  NO_GROUPS: {
+    status: 400,
+    retry: 'never',
+    hint: 'Groups, rules and conflicts are of clusters that were founded with --strategy multi-leader or peer, see docs/groups.md.',
+  },
+  KEEPER_NEEDED: {
+    status: 409,
+    retry: 'never',
+    hint: 'Nothing was changed. Have another group do that first: `quorate groups keeper NAME`.',
+  },
+  CONFLICT_UNKNOWN: {
+    status: 404,
+    retry: 'never',
+    hint: 'It may have been withdrawn or forgotten; `quorate conflicts` lists those there are.',
+  },
+  CONFLICT_NOT_REPLAYABLE: {
+    status: 409,
+    retry: 'never',
+    hint: 'Nothing was changed; `quorate conflicts show ID` has what was lost.',
+  },
   GROUP_REMOVED: {
     status: 409,
     retry: 'never',
@@ -198,7 +218,7 @@ export const ERRORS = {
   MERGE_FUNCTION_MISSING: {
     status: 400,
     retry: 'never',
-    hint: 'Register it under this name on every node, then try again.',
+    hint: 'Register it under this name on every node (`quorate serve … --merge-functions FILE`), then try again.',
   },
   STREAM_EXPIRED: {
     status: 400,
@@ -208,7 +228,7 @@ export const ERRORS = {
   UNAUTHORIZED: {
     status: 401,
     retry: 'never',
-    hint: 'Send the cluster token: `authorization: Bearer …`.',
+    hint: 'Send the cluster token: --token or QUORATE_TOKEN on the command line, `authorization: Bearer …` over HTTP.',
   },
   AUTH_JWT_MISSING: {
     status: 401,
@@ -227,7 +247,7 @@ export const ERRORS = {
     hint: 'Wait until it is valid, and check the clocks of both machines.',
   },
   FORBIDDEN: { status: 403, retry: 'never', hint: 'Use a token that allows it.' },
-  NOT_FOUND: { status: 404, retry: 'never', hint: 'See the list of paths in README.md.' },
+  NOT_FOUND: { status: 404, retry: 'never', hint: 'Check the name or the path.' },
   PROTOCOL_VERSION: { status: 400, retry: 'never', hint: 'Run the same release on all nodes.' },
   UNREACHABLE: {
     status: 503,

@@ -9,6 +9,7 @@ import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { QuorateError } from '../base/errors.ts'
 import { start } from '../server/testing/start.ts'
+import { MergeTables } from '../store/merge/merge-tables.ts'
 import { serveOptions } from './commands/serve.ts'
 import { program } from './main.ts'
 import { errorLine, exitCodeOf } from './output.ts'
@@ -138,10 +139,58 @@ test('commands against a node', async (t) => {
   equal(transfer.stdout, 'b leads now.\n')
   equal(rule.stdout, 'city.name has the rule first now.\n')
   deepEqual(JSON.parse(cut.stdout), { kind: 'cutGroup', group: 'west', cut: true })
-  equal(groups.code, 2)
+  equal(groups.code, 1)
   match(
     groups.stderr,
-    /^error: BAD_USAGE: This cluster has one leader for all nodes, and no groups/,
+    /^error: NO_GROUPS: This cluster has one leader for all nodes, and no groups/,
   )
   match(lost.stdout, /^file\nlost-1\.json\n1 file: quorate lost show FILE\n$/)
+})
+
+test('wrong inputs around groups, rules and conflicts each say what to do', async (t) => {
+  const { node, url } = await start(t)
+  const single = await Promise.all([
+    quorate('groups', '--url', url),
+    quorate('rules', '--url', url),
+    quorate('conflicts', '--url', url),
+  ])
+  for (const { code, stdout, stderr } of single) {
+    deepEqual([code, stdout], [1, ''])
+    match(stderr, /^error: NO_GROUPS: .* one leader.* --strategy multi-leader .*\n$/)
+  }
+  node.origins = {
+    ...({ strategy: 'multi-leader', group: 'east', keeper: 'east', epoch: 1 } as const),
+    ...{ groups: [], held: false, stableLagMs: 0 },
+  }
+  new MergeTables(node.db)
+  node.db.exec(`create table _quorate_rules (name, column, rule);
+    insert into _quorate_rules values ('t', 'n', 'add')`)
+  const expected: readonly (readonly [string, number, RegExp])[] = [
+    ['groups foo', 2, /BAD_USAGE: quorate groups has no command 'foo'; it has list, remove, zone/],
+    ['rules foo', 2, /BAD_USAGE: quorate rules has no command 'foo'; it has list, set, reset\./],
+    ['groups list foo', 2, /BAD_USAGE: Too many arguments/],
+    ['groups zone east', 2, /BAD_USAGE: Give either the name of a zone or --none/],
+    ['rules set t', 2, /BAD_USAGE: Missing required argument 'rule'/],
+    ['rules reset t', 1, /BAD_RULE: t has no rule of its own\. Nothing was changed/],
+    ['rules reset t.m', 1, /BAD_RULE: t\.m has no rule of its own\. Nothing was changed/],
+    ['conflicts show 1', 2, /BAD_USAGE: 1 is not the id of a conflict/],
+    ['conflicts show 1.0@a', 1, /CONFLICT_UNKNOWN: There is no conflict 1\.0@a\. .* lists those/],
+    ['conflicts replay 1.0@a', 1, /CONFLICT_UNKNOWN: There is no conflict 1\.0@a\./],
+    ['conflicts close 1.0@a', 1, /CONFLICT_UNKNOWN: There is no conflict 1\.0@a\./],
+  ]
+  const ended = await Promise.all(
+    expected.map(([line]) => quorate(...line.split(' '), '--url', url)),
+  )
+  for (const [at, [line, code, says]] of expected.entries()) {
+    const { [at]: end } = ended
+    deepEqual([end?.code, end?.stdout], [code, ''], line)
+    match(end?.stderr ?? '', says)
+  }
+  const reset = await quorate('rules', 'reset', 'T.N', '--url', url)
+  equal(reset.stdout, 'T.N has no rule of its own now.\n')
+})
+
+test('the help of a command within a command has the options of both', async () => {
+  const { stdout } = await quorate('rules', 'set', '--help')
+  match(stdout, /Usage: quorate rules set .*--url <url,url…>.*--token/s)
 })

@@ -60,5 +60,5 @@ test('conflicts are read as they are stored, and what was lost is written again 
   deepEqual({ ...types.get() }, { a: 'real', is42: 1n, b: BIG, c: "y'", d: '01FF' })
   equal(await replay(1), 1, 'a delete that lost')
   equal(db.prepare('select count(*) as n from stock').get()?.['n'], 0)
-  await rejects(replay(2), { code: 'NOT_FOUND' })
+  await rejects(replay(2), { code: 'CONFLICT_NOT_REPLAYABLE' })
 })

@@ -52,7 +52,7 @@ export class ConflictReader {
    * Writes what was lost, as any other write.
    *
    * @returns how many rows that changed
-   * @throws QuorateError NOT_FOUND if it can't be written any more, SQL_CONSTRAINT
+   * @throws QuorateError CONFLICT_NOT_REPLAYABLE if it can't be written any more, SQL_CONSTRAINT
    */
   async replay(conflict: StoredConflict, table: ConflictTable | null): Promise<number> {
     const catalog: Catalog = new Map(table === null ? [] : [[table.name.toLowerCase(), table]])
@@ -61,7 +61,7 @@ export class ConflictReader {
       const detail =
         `What was lost in ${conflict.table} can't be written again: ` +
         'it changed some columns of a row that nobody has, or the table has changed since.'
-      throw new QuorateError('NOT_FOUND', detail)
+      throw new QuorateError('CONFLICT_NOT_REPLAYABLE', detail)
     }
     return (await this.#connection.run(statement)).changes
   }
@@ -71,7 +71,11 @@ export class ConflictReader {
   }
 
   async #read(sql: string, args: readonly Value[] = []): Promise<StoredConflict[]> {
-    return rowsOf(await this.#connection.run({ sql, args })).map(conflictFrom)
+    try {
+      return rowsOf(await this.#connection.run({ sql, args })).map(conflictFrom)
+    } catch (error) {
+      throw isWithoutConflicts(error) ? noGroups() : error
+    }
   }
 
   /** Of the one table, without what hangs on it. */
@@ -84,6 +88,16 @@ export class ConflictReader {
     this.#catalogs.set(table, catalog)
     return catalog
   }
+}
+
+/** Only clusters of several groups have the table. */
+function isWithoutConflicts(error: unknown): boolean {
+  return error instanceof QuorateError && /no such table: .*quorate_conflicts/.test(error.detail)
+}
+
+function noGroups(): QuorateError {
+  const detail = 'The cluster has one leader: no writes can clash, and there are no conflicts.'
+  return new QuorateError('NO_GROUPS', detail)
 }
 
 function catalogOf(schema: readonly string[]): Catalog {

@@ -54,7 +54,11 @@ export function explainGroups(status: NodeStatus, origins: OriginsStatus): Group
   const away = writing.filter(({ name, linked }) => name !== origins.group && linked === false)
   return explainShape(
     shape,
-    away.map(({ name }) => `The leader of group ${name} can't be reached from here.`),
+    away.map(({ name, cut }) => {
+      return cut === true
+        ? `Nothing is exchanged with group ${name}, as was asked for: quorate groups heal ${name}.`
+        : `The leader of group ${name} can't be reached from here.`
+    }),
   )
 }
 
@@ -155,8 +159,8 @@ function stops(shape: GroupsShape, quorum: number): string[] {
         'its nodes take no writes; the other groups go on.',
     'Any group away: ack stable, ack all and read strong wait, then fail; nothing becomes final, and ' +
       'what is kept for undoing grows until it is back or removed (`quorate groups remove`).',
-    `Fewer than ${quorum} of ${counted(groups.length, 'group')} in reach: ack quorum ends as unknown ` +
-      'and read quorum fails.',
+    `Fewer than ${quorum} of ${counted(groups.length, 'group')} in reach: ack quorum is refused ` +
+      '(of writes that were under way it ends as unknown), and read quorum fails.',
     `Group ${keeper} away: no change of schema, rules or groups.`,
     'Any group away: no change of the schema that takes something away or forbids something, and no ' +
       'change of rules. New tables, columns and plain indexes need group ' +

@@ -1,5 +1,5 @@
 /** The command line: which commands there are, and what becomes of their errors. */
-import { Command, CommanderError } from 'commander'
+import { Command, CommanderError, type Option } from 'commander'
 import { RELEASE } from '../base/release.ts'
 import { registerBench } from './commands/bench.ts'
 import { registerCheck } from './commands/check.ts'
@@ -60,8 +60,10 @@ export function program(): Command {
     .helpCommand('help [command]', 'print help for a command')
     .addHelpText('after', EXAMPLES)
     .showHelpAfterError(false)
+    .configureHelp({ showGlobalOptions: true, visibleGlobalOptions: optionsAbove })
   for (const register of REGISTER) register(root)
   for (const command of everyCommand(root)) quiet(command)
+  for (const command of root.commands) if (command.commands.length > 0) nameTheUnknown(command)
   return root
 }
 
@@ -105,6 +107,22 @@ function sentenceOf(text: string): string {
 /** Commander throws instead of exiting and printing: there is one place for errors, `fail`. */
 function quiet(command: Command): void {
   command.exitOverride().configureOutput({ outputError: () => {} })
+}
+
+/** Options of the commands that a command belongs to, but for `quorate` itself. */
+function optionsAbove({ parent }: Command): Option[] {
+  if (parent === null || parent.parent === null) return []
+  return [...parent.options, ...optionsAbove(parent)]
+}
+
+/** What is no command of a command that does something by itself would be called an argument too many. */
+function nameTheUnknown(parent: Command): void {
+  const names = parent.commands.map((command) => command.name()).join(', ')
+  parent.allowExcessArguments().hook('preAction', (_parent, acting) => {
+    const [unknown] = acting.args
+    if (acting !== parent || unknown === undefined) return
+    throw usageError(`quorate ${parent.name()} has no command '${unknown}'; it has ${names}.`)
+  })
 }
 
 function everyCommand(command: Command): Command[] {

@@ -43,6 +43,8 @@ interface Told {
   unknown: QuorateError | null
 }
 
+/** An attempt with less time than this, or than a tenth of all, could end only in doubt. */
+const ATTEMPT_MS_MIN = 500
 /** A node that is silent for this long is asked whether it lives, and again after each such time. */
 const SILENCE_MS = 1000
 /** How long it has to say so. */
@@ -148,7 +150,12 @@ export class Caller {
         const end = told.last ?? error
         if (deadline.passed || call.only !== undefined) throw outcome(end, url, mayHaveRun, told)
         await deadline.wait(backoffMs(attempt))
-        if (deadline.passed) throw outcome(end, url, mayHaveRun, told)
+        // It is known that nothing was run: a write that could not be answered in time ends that.
+        const isSure = call.writes && !mayHaveRun && told.last !== null
+        const leftMsMin = isSure ? Math.min(ATTEMPT_MS_MIN, call.timeoutMs / 10) : 0
+        if (deadline.passed || deadline.leftMs < leftMsMin) {
+          throw outcome(end, url, mayHaveRun, told)
+        }
       }
     }
   }

@@ -170,6 +170,21 @@ test('a write that reached nobody has failed, not become unknown', async () => {
   )
 })
 
+test('a refusal is not made unknown by an attempt without time for an answer', async () => {
+  // It answers when its time is up, but for attempts that have next to none.
+  const { db, seen } = client(async (request) => {
+    const ms = Number(request.headers['quorate-timeout-ms'])
+    if (ms < 40) return await silence(request)
+    await new Promise((resolve) => setTimeout(resolve, ms))
+    return { body: failed('NOT_READY') }
+  })
+  await rejects(
+    db.execute('insert into t values (1)', [], { timeoutMs: 400 }),
+    hasCode('NOT_READY'),
+  )
+  equal(seen.length, 1)
+})
+
 test('a node that gives no sign of life is left, one that does may take its time', async () => {
   const dead = fakeNodes(() => ({ body: OK }))
   const send = (request: HttpRequest): Promise<HttpReply> =>

@@ -49,6 +49,7 @@ const HOPELESS: readonly ErrorCode[] = [
   'UNAUTHORIZED',
   'PROTOCOL_VERSION',
   'BAD_REQUEST',
+  'NO_GROUPS',
   'BAD_CONFIG',
   'MEMBER_CHANGE_UNSAFE',
 ]

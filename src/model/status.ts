@@ -25,7 +25,7 @@ export interface GroupStatus {
   readonly standing: 'writes' | 'frozen' | 'removed'
   /** What levels by zone count it in; null: none, which is one zone as well. */
   readonly zone: string | null
-  /** Where it told us that its nodes are; empty: nobody has founded it yet. */
+  /** Where it told us that its nodes are; empty: it has not written yet. */
   readonly nodes: readonly GroupNode[]
   /** Entries of it that are in the data here. */
   readonly applied: number
@@ -36,6 +36,8 @@ export interface GroupStatus {
   readonly linked: boolean | null
   /** Told not to exchange anything with it. */
   readonly cut: boolean | null
+  /** Groups that are not known to know of it: until they are it neither writes nor counts for levels. */
+  readonly unknownTo: readonly string[] | null
   /** Entries that some group is known to hold and this one has not applied. */
   readonly behind: number | null
 }

@@ -56,7 +56,7 @@ export class Admin {
   #groups(command: GroupCommand, deadline: number, done: (reply: NodeReply) => void): void {
     const { origins } = this.#context
     if (origins !== null) runGroupCommand(this.#context, origins, command, deadline, done)
-    else done(refusal('BAD_REQUEST', 'This cluster has one leader, and no groups.'))
+    else done(refusal('NO_GROUPS', 'This cluster has one leader for all nodes, and no groups.'))
   }
 
   /** The core ended a change or a transfer. */

@@ -1,7 +1,7 @@
 import { equal } from 'node:assert/strict'
 import { test } from 'node:test'
 import { toLogIndex } from '../base/brand.ts'
-import { type CompactionInput, LogSize, planCompaction } from './compactor.ts'
+import { type CompactionInput, planCompaction } from './compactor.ts'
 
 const at = toLogIndex
 
@@ -57,11 +57,4 @@ test('what another group lacked for long goes in slices', () => {
   equal(planCompaction(input({ ...long, heldByAll: end })), 20_000)
   equal(planCompaction(input({ ...long, heldByAll: end, base: at(190_000) })), 199_900)
   equal(planCompaction(input(long)), 199_900)
-})
-
-test('the size of the log is known to within a sample', () => {
-  const size = new LogSize()
-  for (let index = 1; index <= 1000; index += 1) size.added(at(index), 10_000)
-  const after = size.after(at(500))
-  equal(after >= 5_000_000 - 600_000 && after <= 5_000_000 + 600_000, true, `${after}`)
 })

@@ -5,31 +5,9 @@
  */
 import type { LogIndex } from '../base/brand.ts'
 import { toLogIndex } from '../base/brand.ts'
-import type { StoreCommand } from '../store/types.ts'
+import type { StoreCommand, StoreState } from '../store/types.ts'
 import type { Context } from './context.ts'
-
-/** How many bytes the log holds after an index, from samples taken as it grew. */
-export class LogSize {
-  readonly #samples: { readonly index: LogIndex; readonly total: number }[] = []
-  #total = 0
-
-  /** An entry was logged here. */
-  added(index: LogIndex, bytes: number): void {
-    this.#total += bytes
-    const last = this.#samples.at(-1)
-    if (last === undefined || this.#total - last.total > 256 * 1024) {
-      this.#samples.push({ index, total: this.#total })
-    }
-  }
-
-  /** Bytes after the index, to within a sample; what was logged before the start is not known. */
-  after(index: LogIndex): number {
-    while (this.#samples.length > 1 && (this.#samples[1]?.index ?? 0) <= index) {
-      this.#samples.shift()
-    }
-    return this.#total - (this.#samples[0]?.total ?? this.#total)
-  }
-}
+import { LogSize } from './log-size.ts'
 
 export interface CompactionInput {
   readonly base: LogIndex
@@ -89,16 +67,17 @@ interface CompactorNeeds {
 
 /** Looks now and then whether the log is worth cutting, and has it cut. */
 export class Compactor {
+  readonly size: LogSize
   readonly #context: Context
-  readonly #size: LogSize
   readonly #needs: CompactorNeeds
   #busy = false
   /** People know that other groups keep the log from being cut. */
   #told = false
 
-  constructor(context: Context, size: LogSize, needs: CompactorNeeds) {
+  /** @param state of the store as it was opened */
+  constructor(context: Context, state: StoreState, needs: CompactorNeeds) {
+    this.size = new LogSize(state)
     this.#context = context
-    this.#size = size
     this.#needs = needs
   }
 
@@ -119,7 +98,7 @@ export class Compactor {
   }
 
   get #bytes(): number {
-    return this.#size.after(this.#context.order.base.index)
+    return this.size.after(this.#context.order.base.index)
   }
 
   #plan(heldByAll: LogIndex | null): LogIndex | null {

@@ -24,9 +24,8 @@ import type { NodeReply, NodeRequest, SessionToken } from '../model/request.ts'
 import type { OriginsState, StoreCommand, StoreReply, StoreState } from '../store/types.ts'
 import { Admin } from './admin.ts'
 import { Appends } from './appends.ts'
-import { Compactor, LogSize } from './compactor.ts'
-import type { Context, Counters, DriverOptions } from './context.ts'
-import { refusal } from './context.ts'
+import { Compactor } from './compactor.ts'
+import { type Context, type Counters, type DriverOptions, refusal } from './context.ts'
 import { Cursors } from './cursors.ts'
 import { enteredPorts } from './entered-ports.ts'
 import { Forwarder } from './forwarder.ts'
@@ -99,7 +98,6 @@ export class NodeDriver implements Context {
   readonly #sender: SnapshotSender
   readonly #receiver: SnapshotReceiver
   readonly #appends: Appends
-  readonly #size = new LogSize()
   readonly #compactor: Compactor
   readonly #links = new Set<NodeId>()
   #epoch = 0
@@ -166,7 +164,7 @@ export class NodeDriver implements Context {
     })
     this.#sender = new SnapshotSender(this)
     this.#receiver = new SnapshotReceiver(this, (path, done) => this.#install(path, done))
-    this.#compactor = new Compactor(this, this.#size, {
+    this.#compactor = new Compactor(this, state, {
       keepAfter: () => this.#sender.keepAfter,
       heldByAll: (done) => {
         if (this.origins === null) done(null)
@@ -437,13 +435,14 @@ export class NodeDriver implements Context {
   #logged(entries: readonly Entry[]): void {
     this.#appends.logged(entries)
     this.origins?.logged(entries)
-    for (const entry of entries) this.#size.added(entry.index, entry.body.byteLength)
+    for (const entry of entries) this.#compactor.size.added(entry.index, entry.body.byteLength)
   }
 
   #truncate(to: LogIndex, ticket: number | null): void {
     assert(ticket !== null, () => 'truncate without a ticket')
     this.#epoch += 1
     this.#appends.truncate(to)
+    this.#compactor.size.truncated(to)
     this.writeIds.truncate(to)
     this.#verifier.truncate(to)
     this.waiting.truncate(to)
@@ -575,6 +574,7 @@ export class NodeDriver implements Context {
       assert(reply.kind === 'installed', () => `the store answered ${reply.kind} to install`)
       this.#epoch += 1
       this.#appends.clear()
+      this.#compactor.size.reset(reply.state)
       this.writeIds.reset(reply.state.log.last.index)
       this.waiting.abandon()
       this.ports.reader.reopen()

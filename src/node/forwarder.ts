@@ -19,6 +19,10 @@ interface Errand {
   readonly done: (reply: NodeReply) => void
   /** Sendings of which nobody said that they ran nothing: each may have taken effect. */
   doubts: number
+  /** Those of `doubts` that went to somebody whose answer is not taken any more. */
+  lost: number
+  /** What one of its sendings was refused with, while other sendings may still be answered. */
+  refused: { readonly reply: NodeReply; readonly at: number } | null
   /** Where its answer is awaited from; null: waiting for a leader. */
   to: NodeId | null
   /** Monotonic ms of the last sending. */
@@ -33,6 +37,8 @@ interface Errand {
 
 /** An unanswered errand that may safely be sent twice is sent again after this long. */
 const RESEND_MS = 1_000
+/** When one sending is refused, the others are answered with it unless they were lost on the way. */
+const OTHERS_MS = 1_000
 
 export class Forwarder {
   readonly #context: Context
@@ -89,16 +95,34 @@ export class Forwarder {
     const errand = this.#errands.get(id)
     if (errand === undefined || errand.to !== from) return
     const reply = decoded(body)
+    // This answers one of its sendings.
+    errand.doubts -= 1
     if (reply.kind === 'error' && ranNothing(reply.error.code)) {
       // Not the leader any more, or not yet: try again at the next tick.
-      errand.to = null
-      errand.doubts -= 1
+      if (errand.refused === null) forgetTarget(errand)
+      else this.#refused(id, errand, errand.refused.reply)
+    } else if (errand.request.kind === 'write' && provesNothing(reply)) {
+      this.#refused(id, errand, reply)
+    } else {
+      this.#errands.delete(id)
+      errand.done(reply)
+    }
+  }
+
+  /**
+   * A refusal says nothing about another sending that may still run, or has run. Each sending is
+   * answered once at most, so when as many were answered as were sent, none has run.
+   */
+  #refused(id: number, errand: Errand, reply: NodeReply): void {
+    const { doubts, lost, refused } = errand
+    // A result tells more than an error: part of the program may have taken effect.
+    const told = refused?.reply.kind === 'result' ? refused.reply : reply
+    if (doubts > lost) {
+      errand.refused = { reply: told, at: refused?.at ?? this.#context.now() }
       return
     }
     this.#errands.delete(id)
-    // This answers one of its sendings.
-    errand.doubts -= 1
-    finish(errand, reply)
+    errand.done(doubts === 0 ? told : SENT_TWICE)
   }
 
   /** A peer can't answer any more: what was sent to it goes to the next leader. */
@@ -123,11 +147,19 @@ export class Forwarder {
     for (const [id, errand] of this.#errands) {
       if (errand.deadline <= now) this.#expire(id, errand)
       else if (errand.to === null) this.#send(id, errand)
+      else if (errand.refused !== null) this.#endWait(id, errand, errand.refused.at, now)
       else if (now - errand.sentAt >= RESEND_MS && maySendAgain(errand)) {
-        errand.to = null
+        if (errand.find() === errand.to) errand.to = null
+        else forgetTarget(errand)
         this.#send(id, errand)
       }
     }
+  }
+
+  #endWait(id: number, errand: Errand, since: number, now: number): void {
+    if (now - since < OTHERS_MS) return
+    this.#errands.delete(id)
+    errand.done(SENT_TWICE)
   }
 
   #add(
@@ -136,7 +168,8 @@ export class Forwarder {
     how: Pick<Errand, 'find' | 'isElsewhere' | 'once'>,
   ): void {
     const deadline = this.#context.now() + request.timeoutMs
-    const errand: Errand = { request, deadline, done, doubts: 0, to: null, sentAt: 0, ...how }
+    const sent = { doubts: 0, lost: 0, refused: null, to: null, sentAt: 0 }
+    const errand: Errand = { request, deadline, done, ...sent, ...how }
     this.#lastId += 1
     this.#errands.set(this.#lastId, errand)
     this.#send(this.#lastId, errand)
@@ -158,7 +191,10 @@ export class Forwarder {
     if (target === options.self) {
       if (this.#context.recalling) return
       this.#errands.delete(id)
-      this.#serve(this.#remaining(errand), (reply) => finish(errand, reply))
+      this.#serve(this.#remaining(errand), (reply) => {
+        const { doubts, request, done } = errand
+        done(doubts > 0 && request.kind === 'write' && provesNothing(reply) ? SENT_TWICE : reply)
+      })
       return
     }
     errand.to = target
@@ -174,7 +210,9 @@ export class Forwarder {
   }
 
   #lost(id: number, errand: Errand): void {
-    errand.to = null
+    // Whoever is asked next may know what became of it.
+    errand.refused = null
+    forgetTarget(errand)
     const { request } = errand
     if (errand.once) {
       this.#errands.delete(id)
@@ -205,6 +243,12 @@ export class Forwarder {
   }
 }
 
+/** What was sent and not answered will not be. */
+function forgetTarget(errand: Errand): void {
+  errand.to = null
+  errand.lost = errand.doubts
+}
+
 function maySendAgain({ request, once, isElsewhere, find, to }: Errand): boolean {
   if (once || request.kind === 'stream') return false
   if (!isElsewhere || request.kind !== 'write') return true
@@ -226,19 +270,14 @@ function mayCommit({ steps }: Program, open: boolean): boolean {
   })
 }
 
-/** A refusal says nothing about an earlier sending that may still run, or has run. */
-function finish(errand: Errand, reply: NodeReply): void {
-  if (errand.doubts > 0 && errand.request.kind === 'write' && refuses(reply)) {
-    errand.done(
-      refusal('UNKNOWN_OUTCOME', 'It was sent again, and an earlier sending may have run.'),
-    )
-  } else {
-    errand.done(reply)
-  }
-}
+const SENT_TWICE: NodeReply = refusal(
+  'UNKNOWN_OUTCOME',
+  'It was sent again, and an earlier sending may have run.',
+)
 
-function refuses(reply: NodeReply): boolean {
-  if (reply.kind === 'error') return true
+/** It may be another answer than that of another sending. */
+function provesNothing(reply: NodeReply): boolean {
+  if (reply.kind === 'error') return reply.error.code !== 'UNKNOWN_OUTCOME'
   return (
     reply.kind === 'result' && reply.result.steps.some((step) => step !== null && 'error' in step)
   )

@@ -107,7 +107,7 @@ const RULES = 'select name, "column", rule from _quorate_rules order by name, "c
 async function rulesOf(service: NodeService): Promise<readonly RuleChange[]> {
   if (service.status().origins === null) {
     const detail = 'The cluster has one leader: no writes can clash, and there are no rules.'
-    throw new QuorateError('BAD_REQUEST', detail)
+    throw new QuorateError('NO_GROUPS', detail)
   }
   const program: Program = { atomic: true, steps: [{ statement: { sql: RULES } }] }
   const levels = { level: 'local', token: null, timeoutMs: DEFAULTS.timeoutMs } as const

@@ -15,7 +15,7 @@ const ORIGINS: OriginsStatus = {
   epoch: 2,
   groups: ['east', 'west'].map((name) => ({
     ...{ name, origin: `${name}-abc123`, standing: 'writes', zone: null, nodes: [], applied: 3 },
-    ...{ linked: true, cut: false, behind: 0 },
+    ...{ linked: true, cut: false, unknownTo: [], behind: 0 },
   })),
   held: false,
   stableLagMs: 5,
@@ -252,7 +252,7 @@ test('snapshots and lost transactions', async (t) => {
 
 test('rules are what the replica has; with one leader there are none', async (t) => {
   const server = await start(t)
-  assert.equal((await server.get('/admin/rules')).json.error.code, 'BAD_REQUEST')
+  assert.equal((await server.get('/admin/rules')).json.error.code, 'NO_GROUPS')
   server.node.origins = ORIGINS
   server.node.db.exec(`create table _quorate_rules (name, column, rule);
     insert into _quorate_rules values ('t', '', 'abort'), ('t', 'n', 'add')`)

@@ -14,7 +14,7 @@ import { ENTRY_KINDS, type Entry, type EntryId, type EntryKind } from '../model/
 import { checkEntry, decodeMembers, encodeMembers } from '../model/entry-codec.ts'
 import type { Members } from '../model/members.ts'
 import type { Connection, Internal } from './connections.ts'
-import type { FileIdentity } from './types.ts'
+import type { FileIdentity, LogPart } from './types.ts'
 
 const TABLES = `
   create table _quorate_log (
@@ -42,6 +42,9 @@ const SET = `insert into _quorate_state (key, value) values (?, ?)
 const NO_MEMBERS: Members = { cluster: '', members: [] }
 const ZERO: EntryId = { term: toTerm(0), index: toLogIndex(0) }
 
+/** As how many parts the size of the log is told. */
+const PARTS_MAX = 256
+
 /** Internal statements of one connection for the log. */
 interface LogStatements {
   readonly insert: Internal
@@ -53,6 +56,7 @@ export class Log {
   readonly #onWriter: LogStatements
   readonly #onApplier: LogStatements
   readonly #one: Internal
+  readonly #bytes: Internal
   readonly #deleteAbove: Internal
   readonly #deleteThrough: Internal
   #state: LogState = {
@@ -77,6 +81,9 @@ export class Log {
     }
     this.#one = applier.internal(
       'select idx, term, kind, at, checksum, body from _quorate_log where idx = ?',
+    )
+    this.#bytes = applier.internal(
+      'select sum(length(body)) from _quorate_log where idx > ? and idx <= ?',
     )
     this.#deleteAbove = applier.internal('delete from _quorate_log where idx > ?')
     this.#deleteThrough = applier.internal('delete from _quorate_log where idx <= ?')
@@ -259,6 +266,23 @@ export class Log {
       checkEntry(entry)
       yield entry
     }
+  }
+
+  /**
+   * How many bytes of bodies the log holds, part by part. Bodies aren't read for that, only where
+   * their rows begin: a tenth of a second for a million entries.
+   */
+  parts(): readonly LogPart[] {
+    const { base, last } = this.#state
+    const step = Math.max(1, Math.ceil((last.index - base.index) / PARTS_MAX))
+    const parts: LogPart[] = []
+    for (let from = base.index; from < last.index; ) {
+      const to = toLogIndex(Math.min(from + step, last.index))
+      const [bytes] = present(this.#bytes.row(from, to), () => `bytes of ${from}..${to}`)
+      parts.push({ last: to, bytes: Number(bytes) })
+      from = to
+    }
+    return parts
   }
 
   #readTerms(base: EntryId): readonly EntryId[] {

@@ -65,6 +65,7 @@ test('a new file belongs to nobody; once founded it knows its cluster after a re
       applied: 0,
       commit: 0,
     },
+    logParts: [],
     origins: null,
   })
   assert.throws(() => first.executePrograms([program('select 1')]), /identity/)
@@ -317,6 +318,25 @@ test('a lost file is written again with the same name, and damage to it is notic
   assert.deepEqual(whole, [entry])
   writeFileSync(file, 'quorate lost 1\n{}\nx')
   assert.throws(() => readLostFile(file), QuorateError)
+})
+
+test('the store tells how much its log holds', (t) => {
+  const [a] = pair(t)
+  for (let i = 0; i < 600; i += 1) insert(a, 'x'.repeat(i))
+  const parts = a.store.state().logParts
+  const sum = (from: number, to: number): number => {
+    const inside = a.entries().filter(({ index }) => index > from && index <= to)
+    return inside.reduce((bytes, { body }) => bytes + body.length, 0)
+  }
+  let from: number = a.log.base.index
+  for (const { last, bytes } of parts) {
+    assert.equal(bytes, sum(from, last))
+    from = last
+  }
+  assert.equal(from, a.log.last.index)
+  assert.ok(parts.length > 100 && parts.length <= 256, `${parts.length} parts`)
+  a.send({ kind: 'compact', ticket: TICKET, to: a.log.last.index })
+  assert.deepEqual(a.store.state().logParts, [])
 })
 
 test('compaction drops entries and keeps terms and members as of its base', (t) => {

@@ -68,7 +68,8 @@ export class Store {
 
   state(): StoreState {
     const { log, origins } = this.#opened
-    return { identity: log.identity, log: log.state, origins: origins.state }
+    const { identity, state } = log
+    return { identity, log: state, logParts: log.parts(), origins: origins.state }
   }
 
   /** Rolls an open transaction back and closes the file. */

@@ -24,9 +24,18 @@ export interface FileIdentity {
   readonly node: string
 }
 
+/** Some entries of the log that are next to each other. */
+export interface LogPart {
+  readonly last: LogIndex
+  /** Of the entries' bodies. */
+  readonly bytes: number
+}
+
 export interface StoreState {
   readonly identity: FileIdentity | null
   readonly log: LogState
+  /** How much the log holds, in order: each part is what comes after the one before it, or the base. */
+  readonly logParts: readonly LogPart[]
   /** Null: one leader for all, there are no origins. */
   readonly origins: OriginsState | null
 }

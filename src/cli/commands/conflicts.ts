@@ -79,14 +79,18 @@ async function replay(flags: CommonFlags, id: string, reader: ConflictReader): P
   const changes = await reader.replay(conflict, table)
   if (flags.json) printJson({ id, changes })
   else if (changes === 0) print('Nothing had to be changed: the row is not there, or is as it was.')
-  else
-    print(`What was lost is in ${printable(conflict.table)} again. To close it: conflicts close.`)
+  else {
+    const close = conflict.open ? ` To close it: quorate conflicts close ${printable(id)}` : ''
+    print(`What was lost is in ${printable(conflict.table)} again.${close}`)
+  }
 }
 
-async function close(flags: CommonFlags, id: string): Promise<void> {
+async function close(flags: CommonFlags, id: string, reader: ConflictReader): Promise<void> {
+  const { conflict } = await find(id, reader)
   const answer = await postJson(targetOf(flags), '/admin/conflict-close', parseId(id))
   if (flags.json) printJson(answer)
-  else print(`${printable(id)} is closed.`)
+  else if (conflict.open) print(`${printable(id)} is closed.`)
+  else print(`${printable(id)} was not open: nobody has to deal with it.`)
 }
 
 async function find(
@@ -95,8 +99,7 @@ async function find(
 ): Promise<{ readonly conflict: StoredConflict; readonly table: ConflictTable | null }> {
   const conflict = await reader.one(parseId(id))
   if (conflict === null) {
-    const detail = `There is no conflict ${id}; it may have been withdrawn or forgotten.`
-    throw new QuorateError('NOT_FOUND', detail)
+    throw new QuorateError('CONFLICT_UNKNOWN', `There is no conflict ${id}.`)
   }
   return { conflict, table: await reader.tableOf(conflict) }
 }

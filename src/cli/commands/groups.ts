@@ -1,5 +1,6 @@
 /** `quorate groups`: the groups of a cluster with several leaders, and changes to that. */
 import type { Command } from 'commander'
+import { QuorateError } from '../../base/errors.ts'
 import type { GroupStatus, NodeStatus, OriginsStatus } from '../../model/status.ts'
 import { type CommonFlags, targetOf, withJson, withTarget } from '../common.ts'
 import { getJson, postJson, statusOf, type Target } from '../node-client.ts'
@@ -93,7 +94,7 @@ async function setZone(
   zone: string | undefined,
   flags: CommonFlags & { readonly none?: boolean },
 ): Promise<void> {
-  if ((zone === undefined) !== (flags.none === true)) {
+  if ((zone === undefined) !== (flags.none === true) || zone === '') {
     throw usageError('Give either the name of a zone or --none.')
   }
   const body = { group, zone: zone ?? null }
@@ -126,7 +127,12 @@ function link(groups: Command, kind: 'cut' | 'heal', description: string, did: s
       const body = { group, cut: kind === 'cut' }
       const answer = await postJson(targetOf(flags), '/admin/group-cut', body)
       if (flags.json) printJson(answer)
-      else print(`${did} ${printable(group)}.`)
+      else {
+        print(`${did} ${printable(group)}.`)
+        const { groups } = await originsOf(targetOf(flags))
+        const others = groups.filter(({ standing, cut }) => standing === 'writes' && cut !== true)
+        if (kind === 'cut' && others.length > 1) print('What other groups hand on still comes.')
+      }
     })
 }
 
@@ -139,8 +145,11 @@ async function list(flags: CommonFlags): Promise<void> {
 /** As the leader of the group that is asked sees them, if it can be reached. */
 async function originsOf(target: Target): Promise<OriginsStatus> {
   const asked = await getJson<NodeStatus>(target, '/status')
+  if (asked.cluster === null) {
+    throw new QuorateError('NOT_READY', `${asked.name} does not belong to a cluster yet.`)
+  }
   if (asked.origins === null) {
-    throw usageError('This cluster has one leader for all nodes, and no groups.')
+    throw new QuorateError('NO_GROUPS', 'This cluster has one leader for all nodes, and no groups.')
   }
   const { leader } = asked
   if (asked.role === 'leader' || leader === null) return asked.origins
@@ -168,6 +177,16 @@ export function groupLines(origins: OriginsStatus, paint: Paint): string[] {
   const lines = tableLines(columns, rows, paint)
   lines.push('', `${origins.keeper} orders changes of schema, rules and groups.`)
   if (origins.stableLagMs !== null) lines.push(finality(origins.stableLagMs))
+  for (const { name, unknownTo } of origins.groups) {
+    if (unknownTo === null || unknownTo.length === 0) continue
+    const others = unknownTo.join(', ')
+    lines.push(
+      paint(
+        'yellow',
+        `! ${name} neither writes nor counts for levels before it is known to ${others}.`,
+      ),
+    )
+  }
   if (origins.held) {
     lines.push(paint('yellow', '! Writes wait: the schema or the rules are being changed.'))
   }
@@ -195,10 +214,12 @@ function rowOf(group: GroupStatus, { group: own, groups }: OriginsStatus): Cell[
   ]
 }
 
-function stateOf({ standing, nodes }: GroupStatus): Cell {
+function stateOf({ standing, nodes, linked, unknownTo }: GroupStatus): Cell {
   if (standing === 'removed') return { text: 'removed', style: 'dim' }
   if (standing === 'frozen') return { text: 'being removed', style: 'yellow' }
-  return nodes.length === 0 ? { text: 'to be founded', style: 'yellow' } : { text: 'writes' }
+  if (nodes.length === 0 && linked !== true) return { text: 'to be founded', style: 'yellow' }
+  const isKnown = unknownTo === null || unknownTo.length === 0
+  return isKnown ? { text: 'writes' } : { text: 'joining', style: 'yellow' }
 }
 
 function linkOf({ linked, cut, standing }: GroupStatus): Cell {

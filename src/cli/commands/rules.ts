@@ -1,5 +1,6 @@
 /** `quorate rules`: what is to happen when several groups change the same row. */
 import type { Command } from 'commander'
+import { QuorateError } from '../../base/errors.ts'
 import type { RuleChange } from '../../model/origin-entry.ts'
 import { type CommonFlags, targetOf, withJson, withTarget } from '../common.ts'
 import { getJson, postJson } from '../node-client.ts'
@@ -49,8 +50,7 @@ export function registerRules(root: Command): void {
     .command('reset <table.column>')
     .description('Takes the rule of a column, or of a table, away.')
     .action(async (place: string, _flags: unknown, command: Command) => {
-      const flags = command.optsWithGlobals<CommonFlags>()
-      await change(flags, { ...placeOf(place), rule: '' }, 'has no rule of its own now')
+      await reset(command.optsWithGlobals<CommonFlags>(), placeOf(place))
     })
 }
 
@@ -72,6 +72,15 @@ async function change(flags: CommonFlags, rule: RuleChange, did: string): Promis
   else print(`${printable(nameOf(rule))} ${did}.`)
 }
 
+async function reset(flags: CommonFlags, place: Omit<RuleChange, 'rule'>): Promise<void> {
+  const rules = await getJson<readonly RuleChange[]>(targetOf(flags), '/admin/rules')
+  const called = (rule: Omit<RuleChange, 'rule'>): string => nameOf(rule).toLowerCase()
+  if (!rules.some((rule) => called(rule) === called(place))) {
+    throw new QuorateError('BAD_RULE', `${nameOf(place)} has no rule of its own.`)
+  }
+  await change(flags, { ...place, rule: '' }, 'has no rule of its own now')
+}
+
 async function list(flags: CommonFlags): Promise<void> {
   const rules = await getJson<readonly RuleChange[]>(targetOf(flags), '/admin/rules')
   if (flags.json) printJson(rules)
@@ -90,6 +99,6 @@ export function ruleLines(rules: readonly RuleChange[], paint: Paint): string[] 
   return tableLines(columns, rows, paint)
 }
 
-function nameOf({ table, column }: RuleChange): string {
+function nameOf({ table, column }: Omit<RuleChange, 'rule'>): string {
   return column === '' ? table : `${table}.${column}`
 }

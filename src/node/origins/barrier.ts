@@ -51,6 +51,11 @@ export class Barrier {
     return this.#state.kind === 'idle' && this.#users.length === 0 && !this.#needs.held()
   }
 
+  /** Groups that are waited for. */
+  get missing(): readonly string[] {
+    return this.#state.kind === 'waiting' ? this.#missing(this.#state.sequence) : []
+  }
+
   get isPaused(): boolean {
     return this.#paused
   }

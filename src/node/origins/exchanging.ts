@@ -66,8 +66,6 @@ export class Exchanging {
   #marking = false
   #through: LogIndex
   #over = false
-  /** Who has what is in no log any more. */
-  #tooFarBehind: string | null = null
 
   constructor(needs: ExchangingNeeds, members: ExchangeMembers, state: ExchangeState) {
     const { context, options, links } = needs
@@ -80,11 +78,6 @@ export class Exchanging {
       CACHE_BYTES,
     )
     for (const peer of links.up.keys()) this.step({ kind: 'link', peer, up: true })
-  }
-
-  /** The origin whose entries are in no log any more that this group can reach; null: there is none. */
-  get tooFarBehind(): string | null {
-    return this.#tooFarBehind
   }
 
   get self(): string {
@@ -123,7 +116,6 @@ export class Exchanging {
   tick(now: number): void {
     this.step({ kind: 'tick', ...this.#clock() })
     for (const id of this.#waits.expire(now)) this.step({ kind: 'cancel', id })
-    if (this.#tooFarBehind !== null && this.exchange.mayWrite) this.#tooFarBehind = null
   }
 
   /** Tells what has become safe, and has what is due done. */
@@ -287,7 +279,7 @@ export class Exchanging {
 
   // Orders of the exchange
 
-  #carryOut({ store, send, snapshotFrom, mark, stable, done, alarms }: Effects): void {
+  #carryOut({ store, send, mark, stable, done, alarms }: Effects): void {
     this.#intake.add(store)
     for (const { to, message } of send) {
       if (message.kind !== 'entries') this.#send(to, message)
@@ -300,7 +292,6 @@ export class Exchanging {
         })
       }
     }
-    if (snapshotFrom !== null) this.#fallenBehind(snapshotFrom)
     if (mark) this.#mark()
     if (stable !== null) this.#intake.stable(stable)
     for (const id of done) this.#waits.reached(id)
@@ -324,19 +315,6 @@ export class Exchanging {
     this.originate([], 'none', () => {
       this.#marking = false
     })
-  }
-
-  /**
-   * Its log forgot what we lack, so we have said that we hold it: this file is an older one. It may have
-   * forgotten entries of our own as well, so this group must not go on as the same origin.
-   */
-  #fallenBehind(origin: string): void {
-    if (this.#tooFarBehind === null) {
-      const facts = { group: this.#needs.nameOf(origin), origin }
-      this.#needs.context.emit('origin.tooFarBehind', 'error', facts)
-    }
-    this.#tooFarBehind = origin
-    this.step({ kind: 'snapshotEnded', state: null })
   }
 }
 

@@ -149,10 +149,8 @@ export class Keeper {
       if (known === null) {
         refuse(unknownGroup(group))
       } else if (known.origin === this.#cluster.keeper) {
-        const detail =
-          `Group ${group} keeps the cluster's members, schema and rules. ` +
-          'Let another one do it first: `quorate groups keeper NAME`.'
-        refuse({ code: 'MEMBER_CHANGE_UNSAFE', detail })
+        const detail = `Group ${group} orders changes of schema, rules and groups.`
+        refuse({ code: 'KEEPER_NEEDED', detail })
       } else if (known.standing.kind === 'frozen') {
         this.#finish(() => this.#removals.push({ origin: known.origin, deadline, done }))
       } else {

@@ -149,12 +149,29 @@ export class Levels {
   /** Why no write can be acknowledged at a level of several groups now; null: as far as is known, it can. */
   unavailable(ack: Reach | 'stable'): ErrorData | null {
     const lost = this.#lost
-    const isThere = (origin: string): boolean => !lost.includes(origin)
+    const { exchange } = this.#needs.exchanging
+    const isThere = (origin: string): boolean => {
+      return ![origin, ...exchange.unawareOf(origin)].some((each) => lost.includes(each))
+    }
     const missing = ack === 'stable' ? lost : this.#missing(ack, isThere)
     if (missing.length === 0) return null
-    const names = missing.map(this.#needs.nameOf).join(', ')
-    const detail = `Groups that ack level ${ack} needs are out of reach: ${names}.`
-    return { code: 'ACK_UNAVAILABLE', detail }
+    const named = `Groups that ack level ${ack} needs are out of reach`
+    return { code: 'ACK_UNAVAILABLE', detail: `${this.#told(named, missing)}.` }
+  }
+
+  /** Sentences about who is missing, the last one without its stop. */
+  #told(what: string, missing: readonly string[]): string {
+    const { exchanging, nameOf } = this.#needs
+    const names = (origins: readonly string[]): string => origins.map(nameOf).join(', ')
+    const unaware = (origin: string): readonly string[] => exchanging.exchange.unawareOf(origin)
+    const known = missing.filter((origin) => unaware(origin).length === 0)
+    const unknown = missing.filter((origin) => unaware(origin).length > 0)
+    return [
+      ...(known.length === 0 ? [] : [`${what}: ${names(known)}`]),
+      ...unknown.map((origin) => {
+        return `Group ${nameOf(origin)} does not count before it is known to ${names(unaware(origin))}`
+      }),
+    ].join('. ')
   }
 
   /** Who was in reach and has not been for a while, as far as is known. */
@@ -287,8 +304,8 @@ export class Levels {
 
   #why(end: WaitEnd, missing: readonly string[]): string {
     if (end === 'gone') return 'The leader of the group has changed'
-    const names = missing.map((origin) => this.#needs.nameOf(origin)).join(', ')
-    return names === '' ? 'It took too long' : `Nothing in time from ${names}`
+    if (missing.length === 0) return 'It took too long'
+    return this.#told('Groups that did not answer in time', missing)
   }
 
   /** Who can't be asked; while anybody is being removed, what its copies were counted for is not known. */
@@ -298,7 +315,8 @@ export class Levels {
       return kind === 'frozen'
     })
     const isAsked = (origin: string): boolean => {
-      return origin === exchanging.self || exchanging.isLinked(origin)
+      if (origin === exchanging.self) return true
+      return exchanging.isLinked(origin) && exchanging.exchange.unawareOf(origin).length === 0
     }
     return [...frozen.map(([origin]) => origin), ...this.#missing(reach, isAsked)]
   }

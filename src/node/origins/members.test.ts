@@ -53,7 +53,7 @@ test('a dead group is removed, and what anybody had of it stays', (t) => {
   equal(world.read('b1', 'select 1 from kv', 'strong').length, 3)
   equal(world.read('b1', 'select 1 from kv', 'quorum').length, 3)
   equal(admin(world, 'a1', { kind: 'removeGroup', group: 'c' }), 'GROUP_UNKNOWN')
-  equal(admin(world, 'a1', { kind: 'removeGroup', group: 'a' }), 'MEMBER_CHANGE_UNSAFE')
+  equal(admin(world, 'a1', { kind: 'removeGroup', group: 'a' }), 'KEEPER_NEEDED')
 })
 
 test('a removal waits for those who stay, and a new leader of the keeper ends it', (t) => {

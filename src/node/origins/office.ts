@@ -161,8 +161,7 @@ export class Office {
     const { exchanging, state } = this.#needs
     const { cluster, self } = state()
     const isAnyFrozen = cluster.origins.some(({ standing }) => standing.kind === 'frozen')
-    const mayHear = exchanging.tooFarBehind === null && exchanging.exchange.mayWrite
-    if (mayHear && !isAnyFrozen) return
+    if (exchanging.exchange.mayWrite && !isAnyFrozen) return
     for (const { origin, standing } of cluster.origins) {
       if (origin === self || standing.kind === 'removed' || !exchanging.isLinked(origin)) continue
       this.#sees(origin, self, ASK_MS, (sight) => {

@@ -37,13 +37,15 @@ function groupOf(origins: Origins, { origin, name, standing, zone }: ClusterOrig
     nodes: origins.state.nodes.get(origin) ?? [],
     applied,
   }
-  if (exchange === null) return { ...common, linked: null, cut: null, behind: null }
+  if (exchange === null)
+    return { ...common, linked: null, cut: null, unknownTo: null, behind: null }
   const members = [...exchange.members.origins.keys()]
   const known = members.map((member) => exchange.heldBy(member).get(origin) ?? 0)
   return {
     ...common,
     linked: origin === origins.self || linkedTo(origins, origin),
     cut: origins.links.cuts.has(origin),
+    unknownTo: exchange.unawareOf(origin).map((each) => origins.nameOf(each)),
     behind: Math.max(0, ...known.map((held) => held - applied)),
   }
 }
@@ -63,21 +65,38 @@ export function originAlarmsOf(origins: Origins): readonly string[] {
   }
   const exchanging = origins.leading?.exchanging
   if (exchanging === undefined) return alarms
-  if (exchanging.tooFarBehind !== null) {
-    alarms.push(
-      `Group ${origins.nameOf(exchanging.tooFarBehind)} has dropped from its log what this group has ` +
-        'said that it holds, and lacks: its file is an older one. Remove this group, and join anew.',
-    )
-  }
-  const { unshipped } = exchanging.exchange
+  const { exchange } = exchanging
+  const { unshipped } = exchange
   if (unshipped !== null) {
     const count = unshipped.last - unshipped.first + 1
     alarms.push(
       `The last ${count} entries of this group were made when it was removed: nobody has them.`,
     )
   }
-  for (const alarm of exchanging.exchange.alarms) alarms.push(sentenceOf(origins, alarm))
+  for (const origin of origins.links.cuts) {
+    const group = origins.nameOf(origin)
+    alarms.push(
+      `Nothing is exchanged with group ${group}, as was asked for: quorate groups heal ${group}.`,
+    )
+  }
+  for (const origin of exchange.members.origins.keys()) {
+    const away = exchange.unawareOf(origin).filter((each) => !exchange.inReach.has(each))
+    if (away.length > 0) alarms.push(notYetKnown(origins, origin, away))
+  }
+  for (const alarm of exchange.alarms) {
+    // It may not answer, whoever else is away.
+    const isWaiting = exchange.unawareOf(alarm.origin).length > 0
+    if (alarm.kind !== 'silent' || !isWaiting) alarms.push(sentenceOf(origins, alarm))
+  }
   return alarms
+}
+
+function notYetKnown(origins: Origins, origin: string, away: readonly string[]): string {
+  const names = away.map((each) => origins.nameOf(each)).join(', ')
+  return (
+    `Group ${origins.nameOf(origin)} neither writes nor counts for levels before it is known to ${names}, and ` +
+    `nothing becomes final: bring ${names} back, or remove either.`
+  )
 }
 
 function sentenceOf(origins: Origins, { kind, origin }: Alarm): string {
@@ -93,6 +112,11 @@ function sentenceOf(origins: Origins, { kind, origin }: Alarm): string {
       return `${group} broke the order of its own entries: nothing of it is taken any more. Remove it.`
     case 'forked':
       return 'Others hold entries of this group that it has not: an old copy of its file. It does not write.'
+    case 'tooFarBehind':
+      return (
+        `${group} has dropped from its log what this group has said that it holds, and lacks: ` +
+        'its file is an older one. Remove this group, and join anew.'
+      )
     case 'contradicted':
       return `More of group ${origins.nameOf(origin)} is held here than was agreed on: remove this group, and join anew.`
   }

@@ -134,24 +134,36 @@ export class Origins {
     const exchanging = this.#leading?.exchanging
     const late = 'The writer did not get to the request in time'
     if (this.#state.held) {
-      const detail = `${late}: nobody writes while the schema or a rule changes.`
+      const missing = this.#leading?.office.barrier?.missing ?? []
+      const who = missing.length === 0 ? '' : `, and ${missing.join(', ')} did not answer yet`
+      const detail = `${late}: nobody writes while the schema or a rule changes${who}.`
       return { code: 'SCHEMA_CHANGE_PENDING', detail }
     }
     if (this.isRemoved) {
       return { code: 'GROUP_REMOVED', detail: `Group ${this.nameOf(this.self)} was removed.` }
     }
-    if (exchanging !== undefined && exchanging.tooFarBehind !== null) {
-      const group = this.nameOf(exchanging.tooFarBehind)
-      const detail =
-        `${late}: its file is an older one, which lacks entries that group ${group} has ` +
-        'dropped from its log since. Remove this group, and let it join anew.'
-      return { code: 'NOT_READY', detail }
+    if (exchanging === undefined || exchanging.exchange.mayWrite) {
+      return { code: 'DEADLINE', detail: `${late}.` }
     }
-    if (exchanging?.exchange.mayWrite === false) {
-      const detail = `${late}: not every group knows of this one yet.`
-      return { code: 'NOT_READY', detail }
+    return { code: 'NOT_READY', detail: `${late}: ${this.#whyMayNotWrite(exchanging.exchange)}` }
+  }
+
+  #whyMayNotWrite({ alarms, tooFarBehind, unaware }: Exchange): string {
+    if (tooFarBehind !== null) {
+      const group = this.nameOf(tooFarBehind)
+      return (
+        `its file is an older one, which lacks entries that group ${group} has dropped from its ` +
+        'log since. Remove this group, and let it join anew.'
+      )
     }
-    return { code: 'DEADLINE', detail: `${late}.` }
+    if (alarms.some(({ kind }) => kind === 'forked')) {
+      return (
+        'its file is an older one, which lacks entries that this group made. ' +
+        'Remove this group, and let it join anew.'
+      )
+    }
+    const groups = unaware.map((origin) => this.nameOf(origin)).join(', ')
+    return `groups that are not known to know of this one yet: ${groups}.`
   }
 
   /** This group is on its way out of the cluster, or out of it. */

@@ -176,7 +176,7 @@ export class GroupWorld {
     return [...this.nodes.values()].filter(({ running }) => running !== null)
   }
 
-  start(name: string): void {
+  start(name: string, options: Partial<NodeDriverOptions> = {}): void {
     const node = this.node(name)
     const store = Store.open(node.path)
     const reader = new Reader(node.path)
@@ -193,6 +193,7 @@ export class GroupWorld {
         electionTicks: 10,
         session: `${name}:${this.#count}`,
         ...this.#options.driver,
+        ...options,
       },
       this.#ports(node, store, reader),
       prngFromSeed(this.#count * 7919),

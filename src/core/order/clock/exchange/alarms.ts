@@ -30,6 +30,7 @@ function alarmsNow(s: State): readonly Alarm[] {
   const suspects: Alarm[] = [
     ...gaps(s).map((origin): Alarm => ({ kind: 'gap', origin })),
     ...silent(s).map((origin): Alarm => ({ kind: 'silent', origin })),
+    ...(s.dropped === null ? [] : [{ kind: 'tooFarBehind', origin: s.dropped.by } as const]),
   ]
   const contradicted = [...s.members.origins].filter(([origin, standing]) => {
     return standing.kind === 'removed' && (s.handed.get(origin) ?? 0) > standing.last
@@ -60,6 +61,8 @@ function lasting(s: State, suspects: readonly Alarm[]): readonly Alarm[] {
  * entry here depends on and nobody linked holds.
  */
 function gaps(s: State): readonly Origin[] {
+  // That alarm says more.
+  if (s.dropped !== null) return []
   const missing = new Set<Origin>()
   for (const [origin, { sinceMs }] of s.lacks) {
     if (s.nowMs - sinceMs >= s.options.askTimeoutMs) missing.add(origin)

@@ -69,12 +69,6 @@ export class CausalBuffer {
     }
   }
 
-  clear(): void {
-    this.#byOrigin.clear()
-    this.#bytes = 0
-    this.#size = 0
-  }
-
   /** The lowest of an origin. */
   first(origin: Origin): Arrival | null {
     const list = this.#byOrigin.get(origin)

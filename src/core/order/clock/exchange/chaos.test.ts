@@ -33,8 +33,6 @@ interface Chaos {
   readonly peoplePercent: number
   readonly compactPercent: number
   readonly writePercent: number
-  /** Logs don't wait for this one. */
-  readonly slow: string | null
   /** On its way out, if anyone. */
   leaving: string | null
   joined: number
@@ -83,7 +81,6 @@ function draw(seed: number, broken: Partial<Rules>): Chaos {
     peoplePercent: rare(2),
     compactPercent: rare(4),
     writePercent: prng.pick([2, 10, 30]),
-    slow: prng.percent(30) ? prng.pick(names) : null,
     leaving: null,
     joined: 0,
   }
@@ -114,9 +111,8 @@ function work(chaos: Chaos, group: TestGroup): void {
   const { name, queue, exchange } = group
   if (queue.length > 0 && prng.percent(70)) world.store(name, prng.intInclusive(1, queue.length))
   if (prng.percent(70)) world.served(name)
-  if (group.snapshotFrom !== null && prng.percent(50)) world.snapshot(name, prng.percent(80))
   if (name !== OBSERVER && prng.percent(5)) world.catchUpMembers(name)
-  if (name !== OBSERVER && prng.percent(chaos.compactPercent)) world.compact(name, chaos.slow)
+  if (name !== OBSERVER && prng.percent(chaos.compactPercent)) world.compact(name)
   if (group.markOrdered && prng.percent(70)) world.mark(name)
   if (prng.percent(chaos.writePercent)) {
     world.write(name, prng.percent(90) ? 'soon' : 'now', prng.intInclusive(0, 100))
@@ -202,10 +198,9 @@ function people(chaos: Chaos): void {
     return
   }
   if (world.members.origins.get(leaving)?.kind === 'frozen') remove(world, leaving)
-  else if (prng.percent(50)) {
+  else if (prng.percent(50) && takeIn(chaos, `${leaving}${chaos.joined + 1}`, leaving)) {
     chaos.joined += 1
     chaos.leaving = null
-    takeIn(chaos, `${leaving}${chaos.joined}`, leaving)
   }
 }
 
@@ -258,12 +253,23 @@ function staying(world: TestWorld, leaving: string): readonly TestGroup[] {
   })
 }
 
-/** A new origin in the removed one's place, linked as it was and to one more. */
-function takeIn({ world, prng }: Chaos, name: string, old: string): void {
+/**
+ * A new origin in the removed one's place, linked as it was and to one more: that whose file it begins
+ * with. Where nobody has forgotten anything it may as well begin with nothing.
+ *
+ * @returns whether there is somebody to have the file of
+ */
+function takeIn({ world, prng, compactPercent }: Chaos, name: string, old: string): boolean {
+  const givers = world.up.filter(({ name: one }) => {
+    return world.members.origins.get(one)?.kind === 'writes'
+  })
+  if (givers.length === 0) return false
+  const giver = prng.pick(givers).name
   world.change(name, { kind: 'writes', since: world.members.epoch + 1 })
   if (world.members.zones.size > 0) world.move(name, prng.pick(ZONES), true)
-  world.add(name, prng.percent(50) ? 0 : prng.intInclusive(-400, 400))
-  const others = world.up.filter(({ name: other }) => !world.isRemoved(other) && other !== name)
+  world.catchUpMembers(giver)
+  const from = compactPercent > 0 || prng.percent(50) ? [giver] : []
+  world.add(name, prng.percent(50) ? 0 : prng.intInclusive(-400, 400), ...from)
   for (const edge of [...world.edges]) {
     const [a = '', b = ''] = edge.split('-')
     if (a !== old && b !== old) continue
@@ -271,9 +277,10 @@ function takeIn({ world, prng }: Chaos, name: string, old: string): void {
     world.edges.delete(edge)
     world.link(name, a === old ? b : a)
   }
-  if (others.length > 0) world.link(name, prng.pick(others).name)
+  world.link(name, giver)
   world.crash(old)
   for (const group of world.groups.keys()) world.relink(group)
+  return true
 }
 
 /**
@@ -281,13 +288,13 @@ function takeIn({ world, prng }: Chaos, name: string, old: string): void {
  */
 function healed(chaos: Chaos): void {
   const { world } = chaos
+  for (const { name, up } of [...world.groups.values()]) {
+    if (!up && !world.isRemoved(name)) world.restart(name)
+  }
   if (chaos.leaving !== null) {
     const { leaving } = chaos
     if (world.members.origins.get(leaving)?.kind === 'frozen') remove(world, leaving)
     takeIn(chaos, `${leaving}${chaos.joined + 1}`, leaving)
-  }
-  for (const { name, up } of [...world.groups.values()]) {
-    if (!up && !world.isRemoved(name)) world.restart(name)
   }
   heal(world)
   for (const { name } of world.up) if (name !== OBSERVER) world.catchUpMembers(name)

@@ -309,20 +309,54 @@ test('whoever has not heard of a new member takes nothing of those who have', ()
   throws(() => joinBehindTheBack({ mayTake: () => true }), /W8/)
 })
 
-test('a log that begins too late: a snapshot, from a peer that has everything held here', () => {
-  const w = world('abc', 'mesh')
-  for (const other of ['a', 'b']) w.cut(other, 'c')
-  for (let i = 0; i < 50; i += 1) w.write('a')
+/** What group c is linked to when its file has been put back to before what a and b, but not d, forgot. */
+function putBack(linked: string): TestWorld {
+  const w = world('abcd', 'mesh')
   w.write('c')
+  w.run(500)
+  const old = w.save('c')
+  // Nobody answers them, so c forgets nothing of its own.
+  for (let i = 0; i < 50; i += 1) w.write('a', 'none')
+  w.run(2_000)
+  equal(w.group('c').exchange.held.get('a'), w.group('a').disk.held.get('a'))
+  for (const name of 'ab') w.compact(name)
+  w.crash('c')
+  w.putBack('c', old)
+  for (const other of 'abd') if (!linked.includes(other)) w.cut(other, 'c')
+  w.restart('c')
+  w.run(200)
+  return w
+}
+
+test('a file that lacks what is in no log any more: an alarm, and nothing is made or taken', () => {
+  const w = putBack('ab')
+  const { exchange, alarms } = w.group('c')
+  ok(!exchange.mayWrite)
+  equal(exchange.tooFarBehind, 'a')
+  w.write('b')
+  w.run(1_500)
+  deepEqual(alarms, [])
   w.run(1_000)
-  for (const name of 'ab') w.compact(name, 'c')
+  deepEqual(w.group('c').alarms, ['tooFarBehind a'])
+  equal(exchange.held.get('b'), w.save('c').held.get('b'))
+  ok((exchange.held.get('b') ?? 0) < (w.group('b').exchange.held.get('b') ?? 0))
+  // Out of reach of all it is no better.
+  for (const other of 'ab') w.cut(other, 'c')
+  w.run(1_000)
+  ok(!exchange.mayWrite)
+})
+
+test('a file that lacks what is in somebody else’s log gets it from there', () => {
+  const w = putBack('ab')
+  w.run(3_000)
   w.cuts.clear()
   w.relink('c')
   w.run(2_000)
-  for (const name of 'abc')
-    equal(w.group(name).exchange.held.get('a'), w.group('a').disk.held.get('a'))
-  equal(w.group('a').exchange.held.get('c'), w.group('c').disk.held.get('c'))
-  ok(w.group('c').disk.base.get('a') === 50)
+  const { exchange, alarms } = w.group('c')
+  equal(exchange.tooFarBehind, null)
+  deepEqual(alarms, ['tooFarBehind a', 'no tooFarBehind a'])
+  equal(exchange.held.get('a'), w.group('a').disk.held.get('a'))
+  ok(exchange.mayWrite)
 })
 
 test('an old copy of a file is found out, and may not write', () => {

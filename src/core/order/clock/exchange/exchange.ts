@@ -12,9 +12,9 @@ import { tickAlarms } from './alarms.ts'
 import { check } from './checks.ts'
 import { acknowledge, onDigest, tell, tickDigests } from './digest.ts'
 import { isSound } from './gate.ts'
-import { deliver, onLocal, onStored, release, show } from './intake.ts'
+import { deliver, onLocal, onStored, release } from './intake.ts'
 import { finalise, owe } from './marks.ts'
-import { failed, newPeer, type Peer } from './peer.ts'
+import { newPeer, type Peer } from './peer.ts'
 import { askAtOnce, onEntries, onGone, pull, tickAsks } from './pull.ts'
 import { push } from './push.ts'
 import { RULES, type Rules } from './rules.ts'
@@ -95,7 +95,7 @@ export class Exchange {
 
   /**
    * Whether entries of our own may be made: we are a member, every other writer is known to know
-   * it, and this replica is neither an old copy nor about to be replaced by a snapshot.
+   * it, and this replica is not known to be an old copy.
    */
   get mayWrite(): boolean {
     return this.#state.mayWrite
@@ -106,12 +106,11 @@ export class Exchange {
   }
 
   /**
-   * Whether a snapshot may be put in place: it lacks neither in its log nor in its data what is
-   * here, or sessions would go back in time, and has nothing that does not count or is not known
-   * to.
+   * Who has dropped from its log what is missing here, and in no log within reach; null: nobody has.
+   * No entries of our own may be made meanwhile.
    */
-  accepts(snapshot: Pick<ExchangeState, 'held' | 'applied'>): boolean {
-    return this.#state.accepts(snapshot)
+  get tooFarBehind(): Origin | null {
+    return this.#state.dropped?.by ?? null
   }
 
   /** What a level asks of the members in force. */
@@ -128,6 +127,11 @@ export class Exchange {
   get unaware(): readonly Origin[] {
     const s = this.#state
     return s.active.filter((origin) => s.knownBy(origin) < s.members.epoch)
+  }
+
+  /** Who is not known to know of a member: before that it neither writes nor counts as a copy. */
+  unawareOf(member: Origin): readonly Origin[] {
+    return this.#state.unawareOf(member)
   }
 
   /** What an origin is known to hold durably: told by itself, or by its entries. */
@@ -184,9 +188,6 @@ function dispatch(s: State, input: Input): void {
       break
     case 'members':
       onMembers(s, input.members)
-      break
-    case 'snapshotEnded':
-      onSnapshotEnded(s, input.state)
       break
     case 'wait':
       onWait(s, input.id, input.wait)
@@ -270,21 +271,4 @@ function onMembers(s: State, members: ExchangeMembers): void {
   assert(members.epoch > s.members.epoch, () => `${members.epoch} after ${s.members.epoch}`)
   s.members = members
   for (const origin of [...s.buffer.origins]) s.buffer.trim(origin, 0, s.limit(origin))
-}
-
-function onSnapshotEnded(s: State, state: ExchangeState | null): void {
-  const from = s.reseed?.from ?? null
-  s.reseed = null
-  if (state !== null) {
-    assert(s.accepts(state), () => `a snapshot of ${show(state.held)} over ${show(s.held)}`)
-    s.load(state)
-    for (const peer of s.peers.values()) {
-      peer.level = false
-      peer.flights = []
-      peer.ask = null
-    }
-    return
-  }
-  const peer = from === null ? undefined : s.peers.get(from)
-  if (peer !== undefined) failed(peer, s.nowMs, s.options.askTimeoutMs)
 }

@@ -13,8 +13,7 @@ import type { EntryHead, ExchangeEntry } from './types.ts'
  * Takes what can be taken of entries that a peer sent. @returns whether any was news with a place
  */
 export function arrive(s: State, via: string, entries: readonly ExchangeEntry[]): boolean {
-  // A snapshot will replace everything, and its giver must have caught up with us by then.
-  if (s.reseed !== null) return false
+  if (s.dropped !== null) return false
   let progress = false
   for (const entry of entries) {
     const { origin, sequence } = entry
@@ -30,7 +29,7 @@ export function arrive(s: State, via: string, entries: readonly ExchangeEntry[])
 
 /** Hands over what the buffer holds and nothing keeps back any more. */
 export function deliver(s: State): void {
-  if (s.reseed !== null) return
+  if (s.dropped !== null) return
   let again = true
   while (again) {
     again = false

@@ -5,7 +5,6 @@ import type { Alarm, Effects, EntryHead, ExchangeEntry, Outgoing, StoreOrder } f
 export class Outbox {
   #store: StoreOrder[] = []
   #send: Effects['send'][number][] = []
-  #snapshotFrom: Origin | null = null
   #mark = false
   #done: number[] = []
   #alarms: Effects['alarms'][number][] = []
@@ -20,10 +19,6 @@ export class Outbox {
 
   send(to: Origin, message: Outgoing): void {
     this.#send.push({ to, message })
-  }
-
-  snapshotFrom(peer: Origin): void {
-    this.#snapshotFrom = peer
   }
 
   mark(): void {
@@ -42,7 +37,6 @@ export class Outbox {
     const effects: Effects = {
       store: this.#store,
       send: this.#send,
-      snapshotFrom: this.#snapshotFrom,
       mark: this.#mark,
       stable,
       done: this.#done,
@@ -50,7 +44,6 @@ export class Outbox {
     }
     this.#store = []
     this.#send = []
-    this.#snapshotFrom = null
     this.#mark = false
     this.#done = []
     this.#alarms = []

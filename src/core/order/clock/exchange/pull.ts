@@ -2,14 +2,14 @@
  * Asking for what is missing. What one peer asks of another comes in the order of the other's log,
  * which is causal; so as much as possible is asked of one peer, and each origin's entries of one
  * peer at a time. Silence or an answer without use makes it another's turn. What is in nobody's
- * log any more needs a snapshot.
+ * log any more is for a person.
  */
-import { covers, holds, join, type Range } from '../frontier.ts'
+import { holds, join, type Range } from '../frontier.ts'
 import type { Origin } from '../stamp.ts'
 import { arrive } from './intake.ts'
 import { canServe, failed, type Peer } from './peer.ts'
 import { mayBeLevel } from './push.ts'
-import type { State } from './state.ts'
+import type { Dropped, State } from './state.ts'
 import type { ExchangeMessage } from './types.ts'
 
 export function onEntries(
@@ -65,9 +65,9 @@ export function askAtOnce(s: State, ranges: readonly Range[]): void {
 
 /** Asks for everything that is due. */
 export function pull(s: State): void {
-  if (s.reseed?.from != null) return
   const lacking = rangesLacking(s)
-  if (reseedIfNeeded(s, lacking)) return
+  s.dropped = droppedOf(s, lacking)
+  if (s.dropped !== null) return
   const { storeBytesMax, storeEntriesMax } = s.options
   if (s.unheldBytes >= storeBytesMax || s.unheld.length >= storeEntriesMax) return
   const underWay = new Set(
@@ -146,32 +146,20 @@ function ask(s: State, peer: Peer, wanted: readonly Range[]): void {
 }
 
 /**
- * Orders a snapshot if every linked peer that holds something we lack has dropped it from its log.
- * A snapshot takes the place of everything, so its giver must first have all that is held here;
- * until then nothing new is taken or made.
+ * What is in no log any more, if anything. Logs keep what a member is not known to hold, so we once
+ * said that we held it: our file is an older one. Or we were removed, and don't know.
  */
-function reseedIfNeeded(s: State, lacking: readonly Range[]): boolean {
-  const isGone = (range: Range): boolean => {
-    const holders = [...s.peers.values()].filter(({ known }) => {
-      return holds(known, range.origin, range.first)
-    })
-    return holders.length > 0 && holders.every((peer) => !canServe(peer, range))
+function droppedOf(s: State, lacking: readonly Range[]): Dropped | null {
+  const peers = [...s.peers.values()]
+  const isServed = (range: Range): boolean => peers.some((peer) => canServe(peer, range))
+  if (s.dropped !== null) {
+    const { range } = s.dropped
+    // Who dropped it may be out of reach meanwhile, which makes it no better.
+    if (range.first <= s.limit(range.origin) && !isServed(range)) return s.dropped
   }
-  const gone = lacking.filter(isGone)
-  if (gone.length === 0) {
-    s.reseed = null
-    return false
+  for (const range of lacking) {
+    const holder = peers.find(({ known }) => holds(known, range.origin, range.first))
+    if (holder !== undefined && !isServed(range)) return { by: holder.id, range }
   }
-  s.reseed = { from: null }
-  for (const peer of s.peers.values()) {
-    if (s.nowMs < peer.pausedUntilMs || s.unheld.length > 0) continue
-    if (!gone.some(({ origin, first }) => holds(peer.known, origin, first))) continue
-    // What others may not take of it any more would come along.
-    if ((s.standing(peer.id)?.kind ?? 'writes') !== 'writes') continue
-    if (!covers(peer.known, s.held)) continue
-    s.reseed = { from: peer.id }
-    s.out.snapshotFrom(peer.id)
-    return true
-  }
-  return true
+  return null
 }

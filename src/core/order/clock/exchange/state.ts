@@ -1,6 +1,6 @@
 /** The state that the parts of the exchange share, and the questions that several of them ask. */
 import { assert } from '../../../../base/assert.ts'
-import { covers, extend, type Frontier, holds, join, NOTHING } from '../frontier.ts'
+import { covers, extend, type Frontier, holds, join, NOTHING, type Range } from '../frontier.ts'
 import { type Quorum, quorumsOf, type Reach } from '../quorums.ts'
 import { type Mark, stableTime } from '../stability.ts'
 import { admit, type ClockTime, type Origin } from '../stamp.ts'
@@ -25,6 +25,12 @@ export interface Lack {
   readonly sinceMs: number
   /** When it is asked for; before that it may come by itself. */
   readonly dueMs: number
+}
+
+/** Something that we lack, and that all who were linked and hold it have dropped from their logs. */
+export interface Dropped {
+  readonly by: Origin
+  readonly range: Range
 }
 
 export interface Waiting {
@@ -81,8 +87,8 @@ export class State {
   readonly window: Window
   readonly lacks = new Map<Origin, Lack>()
   nextRequest = 1
-  /** Nothing can be had from logs any more; `from` once somebody is asked for a snapshot. */
-  reseed: { readonly from: Origin | null } | null = null
+  /** Until somebody can give it nothing is taken or made: we may have forgotten what we made, too. */
+  dropped: Dropped | null = null
 
   /** Since when others wait for an entry of ours; null: nobody does. */
   markOwedMs: number | null = null
@@ -113,11 +119,11 @@ export class State {
     this.#quorums = { of: members, by: new Map() }
     this.buffer = new CausalBuffer(options.bufferBytesMax, options.bufferEntriesMax)
     this.window = new Window(options.windowEntriesMax)
-    this.load(state)
+    this.#load(state)
   }
 
-  /** Begins from what is durable; what was on its way is forgotten. */
-  load({ held, applied, base, latest, wanted, unapplied, stable }: ExchangeState): void {
+  /** Begins from what is durable. */
+  #load({ held, applied, base, latest, wanted, unapplied, stable }: ExchangeState): void {
     assert(covers(held, applied), () => 'the state says that more is applied than held')
     this.held = held
     this.handed = held
@@ -131,14 +137,9 @@ export class State {
     this.#appliedTimes = new Map(inData.map(({ origin, time }) => [origin, time]))
     this.epochs = new Map(inData.map(({ origin, epoch }) => [origin, epoch]))
     for (const head of latest) this.learnFrom(head)
-    this.stable = Math.max(this.stable, stable)
-    this.unheld = []
-    this.unheldBytes = 0
+    this.stable = stable
     this.unapplied = [...unapplied]
     this.kept = [...unapplied]
-    this.buffer.clear()
-    this.window.clear()
-    this.lacks.clear()
   }
 
   standing(origin: Origin): Standing | null {
@@ -195,16 +196,26 @@ export class State {
    * read from a majority without it.
    */
   hasJoined(member: Origin): boolean {
-    const standing = this.standing(member)
-    if (standing?.kind !== 'writes') return false
-    for (const [origin, { kind }] of this.members.origins) {
-      if (origin === member || kind === 'removed') continue
-      // It never wrote, and on its way out it never will. What it calls final rests on the others. Who
-      // has nothing at all can't tell.
-      if (kind === 'frozen' && this.applied.size > 0 && !this.epochs.has(origin)) continue
-      if (!this.rules.knowsUs(this.knownBy(origin), standing.since)) return false
+    if (this.standing(member)?.kind !== 'writes') return false
+    for (const origin of this.members.origins.keys()) {
+      if (this.#isUnaware(origin, member)) return false
     }
     return true
+  }
+
+  /** Who is not known to know of a member. */
+  unawareOf(member: Origin): readonly Origin[] {
+    return [...this.members.origins.keys()].filter((origin) => this.#isUnaware(origin, member))
+  }
+
+  #isUnaware(origin: Origin, member: Origin): boolean {
+    const standing = this.standing(member)
+    const kind = this.standing(origin)?.kind
+    if (standing?.kind !== 'writes' || origin === member || kind === 'removed') return false
+    // It never wrote, and on its way out it never will. What it calls final rests on the others. Who
+    // has nothing at all can't tell.
+    if (kind === 'frozen' && this.applied.size > 0 && !this.epochs.has(origin)) return false
+    return !this.rules.knowsUs(this.knownBy(origin), standing.since)
   }
 
   /** The latest epoch that an origin is known to know. */
@@ -225,7 +236,7 @@ export class State {
   }
 
   get mayWrite(): boolean {
-    return this.joined && !this.forked && this.reseed === null
+    return this.joined && !this.forked && this.dropped === null
   }
 
   /**
@@ -235,12 +246,6 @@ export class State {
     if (!holds(this.released, origin, sequence - 1)) return false
     if (!covers(this.released, dependencies)) return false
     return admit(time, this.wallMs, this.options.driftMaxMs).kind === 'now'
-  }
-
-  accepts({ held, applied }: Pick<ExchangeState, 'held' | 'applied'>): boolean {
-    if (!covers(held, this.held) || !covers(applied, this.applied)) return false
-    for (const [origin, sequence] of held) if (sequence > this.limit(origin)) return false
-    return true
   }
 
   /** An entry tells what its writer held. */

@@ -66,7 +66,6 @@ export class TestGroup {
   disk: Disk
   queue: Work[] = []
   serving: Origin[] = []
-  snapshotFrom: Origin | null = null
   markOrdered = false
   up = true
   asked = new Map<number, Asked>()
@@ -151,8 +150,9 @@ export class TestWorld {
     return this.members.origins.get(origin)?.kind === 'removed'
   }
 
-  add(name: Origin, skewMs: number): void {
-    const disk: Disk = {
+  /** @param of begins with a copy of this one's file, which knows of it; else with nothing */
+  add(name: Origin, skewMs: number, of?: Origin): void {
+    const empty: Disk = {
       log: [],
       held: NOTHING,
       applied: NOTHING,
@@ -164,6 +164,7 @@ export class TestWorld {
       clock: 0,
       epoch: this.members.epoch,
     }
+    const disk = of === undefined ? empty : copyOf(this.group(of).disk)
     this.groups.set(name, new TestGroup(name, skewMs, this.#boot(name, skewMs, disk), disk))
   }
 
@@ -285,7 +286,7 @@ export class TestWorld {
 
   crash(name: Origin): void {
     const group = this.group(name)
-    Object.assign(group, { up: false, queue: [], serving: [], snapshotFrom: null })
+    Object.assign(group, { up: false, queue: [], serving: [] })
     group.asked.clear()
   }
 
@@ -297,43 +298,34 @@ export class TestWorld {
     this.relink(name)
   }
 
-  /** The log of a group forgets what everyone, but for `slow`, is known to hold. */
-  compact(name: Origin, slow: Origin | null): void {
+  /** The log of a group forgets what everyone is known to hold, and those who only follow do. */
+  compact(name: Origin): void {
     const { disk, exchange, up } = this.group(name)
     if (!up) return
     const others = [...exchange.members.origins.keys()].filter((id) => {
-      return id !== slow && exchange.members.origins.get(id)?.kind !== 'removed'
+      return exchange.members.origins.get(id)?.kind !== 'removed'
     })
-    const base = others.map((id) => exchange.heldBy(id)).reduce(meet, disk.applied)
+    const following = [...this.groups.values()].filter((group) => {
+      return !this.members.origins.has(group.name)
+    })
+    const base = [
+      ...others.map((id) => exchange.heldBy(id)),
+      ...following.map((group) => group.disk.held),
+    ].reduce(meet, disk.applied)
     if (!covers(base, disk.base)) return
     disk.base = base
     disk.log = disk.log.filter(({ origin, sequence }) => !holds(base, origin, sequence))
     this.step(name, { kind: 'compacted', base })
   }
 
-  /** The snapshot that a group ordered comes, or fails. */
-  snapshot(name: Origin, succeeds = true): void {
-    const group = this.group(name)
-    const from = group.snapshotFrom
-    if (from === null || !group.up) return
-    group.snapshotFrom = null
-    this.store(name)
-    const giver = this.group(from).disk
-    if (!succeeds || !group.exchange.accepts(giver) || !this.isLinked(name, from)) {
-      this.step(name, { kind: 'snapshotEnded', state: null })
-      return
-    }
-    group.disk = {
-      ...giver,
-      log: [...giver.log],
-      latest: new Map(giver.latest),
-      wanted: new Map(giver.wanted),
-      unapplied: [...giver.unapplied],
-      stable: Math.max(giver.stable, group.disk.stable),
-      epoch: group.disk.epoch,
-    }
-    const state = { ...group.disk, latest: [...group.disk.latest.values()] }
-    this.step(name, { kind: 'snapshotEnded', state })
+  /** The file of a group as it is now, to be put back later. */
+  save(name: Origin): Disk {
+    return copyOf(this.group(name).disk)
+  }
+
+  /** Puts back an older file of a group that is down. */
+  putBack(name: Origin, disk: Disk): void {
+    this.group(name).disk = disk
   }
 
   // The cluster log
@@ -376,13 +368,11 @@ export class TestWorld {
     for (let round = 0; ; round += 1) {
       assert(round < 10_000, () => `never quiet: ${JSON.stringify(this.packets[0])}`)
       const busy = this.up.filter(({ queue, serving }) => queue.length + serving.length > 0)
-      const snapshots = this.up.filter(({ snapshotFrom }) => snapshotFrom !== null)
-      if (busy.length + snapshots.length + this.packets.length === 0) return
+      if (busy.length + this.packets.length === 0) return
       for (const { name } of busy) {
         this.store(name)
         while (this.group(name).serving.length > 0) this.served(name)
       }
-      for (const { name } of snapshots) this.snapshot(name)
       for (let count = this.packets.length; count > 0; count -= 1) this.deliver(0)
     }
   }
@@ -414,7 +404,6 @@ export class TestWorld {
       this.entriesSent += filled.entries.length
       if (filled.request !== null) group.serving.push(to)
     }
-    if (effects.snapshotFrom !== null) group.snapshotFrom = effects.snapshotFrom
     if (effects.mark) group.markOrdered = true
     if (effects.stable !== null) this.#onStable(group, effects.stable)
     for (const id of effects.done) this.#onDone(group, id)
@@ -570,6 +559,17 @@ export class TestWorld {
 
   #isLeaving(origin: Origin): boolean {
     return this.members.origins.get(origin)?.kind !== 'writes'
+  }
+}
+
+function copyOf(disk: Disk): Disk {
+  const { log, latest, wanted, unapplied } = disk
+  return {
+    ...disk,
+    log: [...log],
+    latest: new Map(latest),
+    wanted: new Map(wanted),
+    unapplied: [...unapplied],
   }
 }
 

@@ -67,7 +67,7 @@ export interface ExchangeMembers {
   readonly zones: ReadonlyMap<Origin, string>
 }
 
-/** What the store opened with, or what a snapshot brought: all of it durable. */
+/** What the store opened with: all of it durable. */
 export interface ExchangeState {
   /** Entries in the log, or below its beginning. */
   readonly held: Frontier
@@ -174,8 +174,6 @@ export type Input =
   | { readonly kind: 'served'; readonly peer: Origin }
   | { readonly kind: 'compacted'; readonly base: Frontier }
   | { readonly kind: 'members'; readonly members: ExchangeMembers }
-  /** The snapshot that was ordered is in place; null: it failed, or was not accepted. */
-  | { readonly kind: 'snapshotEnded'; readonly state: ExchangeState | null }
   | { readonly kind: 'wait'; readonly id: number; readonly wait: Wait }
   | { readonly kind: 'cancel'; readonly id: number }
 
@@ -191,6 +189,8 @@ export type Alarm =
   | { readonly kind: 'broken'; readonly origin: Origin }
   /** Peers hold entries of ours that we never made: this is an old copy, and may not write. */
   | { readonly kind: 'forked'; readonly origin: Origin }
+  /** Its log has dropped what we lack, and nobody else in contact has it: see pull.ts. */
+  | { readonly kind: 'tooFarBehind'; readonly origin: Origin }
   /** More of it is held here than was agreed on: this replica needs a new identity. */
   | { readonly kind: 'contradicted'; readonly origin: Origin }
 
@@ -208,8 +208,6 @@ export interface Effects {
   /** For the store, to be done in this order. */
   readonly store: readonly StoreOrder[]
   readonly send: readonly { readonly to: Origin; readonly message: Outgoing }[]
-  /** What is missing is in no log any more. The peer named has all that is held here. */
-  readonly snapshotFrom: Origin | null
   /** Make an entry of our own without content, answer `none`: others wait for our promise. */
   readonly mark: boolean
   /** The order is final through this time, when that moved. */

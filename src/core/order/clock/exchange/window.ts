@@ -41,10 +41,6 @@ export class Window {
     if (this.#recent.length > 2 * this.#entriesMax) this.#drop(this.#entriesMax)
   }
 
-  clear(): void {
-    this.#drop(this.#recent.length)
-  }
-
   #drop(count: number): void {
     this.#recent = this.#recent.slice(count)
     this.#start += count
