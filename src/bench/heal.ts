@@ -3,7 +3,7 @@
  * network, log and threads: a file with as many transactions of its own as arrive of the other's, in
  * slices of one SQLite transaction each, as the exchange would give them.
  *
- *     npm run bench:heal -- [--transactions N] [--slice N] [--overlap PERCENT] [--json]
+ *     npm run bench:heal -- [--transactions N] [--slice N] [--overlap PERCENT] [--hot ROWS] [--json]
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -14,6 +14,7 @@ import { prngFromSeed } from '../base/prng.ts'
 import type { Frontier } from '../core/order/clock/frontier.ts'
 import type { Transaction } from '../store/merge/merge-tables.ts'
 import { OrderedTransactions } from '../store/merge/ordered.ts'
+import { setRule } from '../store/merge/rule-book.ts'
 
 const { values } = parseArgs({
   options: {
@@ -23,12 +24,15 @@ const { values } = parseArgs({
     slice: { type: 'string', default: '1024' },
     /** How many of a hundred are on rows that the other side writes as well. */
     overlap: { type: 'string', default: '1' },
+    /** All is written to so many rows, by both; a name and a counter of each. 0: see overlap. */
+    hot: { type: 'string', default: '0' },
     json: { type: 'boolean', default: false },
   },
 })
 const COUNT = Number(values.transactions)
 const SLICE = Number(values.slice)
 const OVERLAP = Number(values.overlap)
+const HOT = Number(values.hot)
 const ROWS = 200_000
 /** Transactions of one entry: they have seen the same. */
 const ENTRY = 64
@@ -82,6 +86,8 @@ function open(name: Side['name']): Side {
     create table kv (id integer primary key, value text, n integer);
     insert into kv with recursive ids (id) as (select 1 union all select id + 1 from ids limit ${ROWS})
       select id, 'value ' || id, 0 from ids`)
+  const rule = { table: 'kv', column: 'n', rule: 'add' }
+  if (HOT > 0) setRule(db, rule, new Map())
   return { name, db, ordered: new OrderedTransactions(db) }
 }
 
@@ -120,7 +126,8 @@ function* writes({ name, db, ordered }: Side): Generator<void> {
   for (let i = 1; i <= COUNT; i += 1) {
     const session = db.createSession({ table: 'kv' })
     const value = `value ${i} of ${name}`
-    if (prng.intInclusive(1, 100) <= OVERLAP) update.run(value, prng.intInclusive(1, shared))
+    if (HOT > 0) update.run(value, prng.intInclusive(1, HOT))
+    else if (prng.intInclusive(1, 100) <= OVERLAP) update.run(value, prng.intInclusive(1, shared))
     else if (i % 2 === 0) insert.run(ROWS + i * 2 + side, value, i)
     else {
       const row = prng.intInclusive(Math.ceil(shared / 2) + 1, ROWS / 2)

@@ -36,10 +36,14 @@ export interface MergeTable {
   /** What SET DEFAULT puts into each column. */
   readonly defaults: readonly ExactValue[]
   readonly key: readonly number[]
+  /** For each column its place in the key, from 1; 0 if it is not part of it. */
+  readonly places: readonly number[]
   /** It has constraints that look at several columns of a row at once. */
   readonly guarded: boolean
   /** Columns that keep every number as REAL. */
   readonly reals: ReadonlySet<number>
+  /** Columns that keep an INTEGER as it is. */
+  readonly integers: ReadonlySet<number>
   /** Values of it may be equal though they are not identical: 'a' and 'A', 1 and 1.0. */
   readonly loose: boolean
   readonly uniques: readonly UniqueIndex[]
@@ -152,7 +156,8 @@ function readTable(name: string, sql: string, query: Query): MergeTable {
   const all = query('select * from pragma_table_xinfo(?)', name)
   const stored = all.filter(({ hidden }) => hidden === 0)
   const columns = stored.map((column) => String(column['name']))
-  const key = stored.flatMap(({ pk }, i) => (Number(pk) > 0 ? [i] : []))
+  const places = stored.map(({ pk }) => Number(pk))
+  const key = places.flatMap((place, i) => (place > 0 ? [i] : []))
   const [list] = query(
     `select strict from pragma_table_list where schema = 'main' and name = ?`,
     name,
@@ -170,7 +175,8 @@ function readTable(name: string, sql: string, query: Query): MergeTable {
   const isReal = ({ type }: Readonly<Record<string, Cell>>) =>
     /REAL|FLOA|DOUB/i.test(String(type)) && !/INT|CHAR|CLOB|TEXT|BLOB/i.test(String(type))
   const reals = new Set(stored.flatMap((column, i) => (isReal(column) ? [i] : [])))
-  const about = { name, columns, defaults, key, guarded, reals, loose, uniques }
+  const integers = new Set(stored.flatMap(({ type }, i) => (/INT/i.test(String(type)) ? [i] : [])))
+  const about = { name, columns, defaults, key, places, guarded, reals, integers, loose, uniques }
   return { ...about, references: [], referencedBy: [] }
 }
 

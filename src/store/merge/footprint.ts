@@ -11,6 +11,8 @@ import type { Cells, Row } from './table-rows.ts'
 export interface MergeFootprint extends Footprint {
   /** Of `written`: values and rows that a constraint looks at. */
   readonly guarded: readonly Key[]
+  /** Of `guarded`: values of unique indexes that it takes or gives up. */
+  readonly values: readonly Key[]
   /** Of `written`: keys that foreign keys may refer to from now on, and no longer. */
   readonly added: readonly Key[]
   readonly removed: readonly Key[]
@@ -149,6 +151,7 @@ class Draft implements MergeFootprint {
   readonly written: Key[] = []
   readonly needed: Key[] = []
   readonly guarded: Key[] = []
+  readonly values: Key[] = []
   readonly added: Key[] = []
   readonly removed: Key[] = []
   deletes = false
@@ -186,6 +189,7 @@ class Draft implements MergeFootprint {
   #write(key: Key): void {
     this.written.push(key)
     this.guarded.push(key)
+    this.values.push(key)
   }
 
   /**
