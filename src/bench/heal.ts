@@ -51,6 +51,8 @@ interface Side {
 interface Phase {
   readonly phase: string
   readonly seconds: number
+  /** Of the processor: the same however busy the machine is. */
+  readonly cpuSeconds: number
   /** The longest SQLite transaction. */
   readonly longestMs: number
   readonly residentMb: number
@@ -94,6 +96,7 @@ function open(name: Side['name']): Side {
 /** Runs steps, each one SQLite transaction. */
 function measure(name: string, { db }: Side, steps: Iterable<void>): Phase {
   const started = performance.now()
+  const cpuBefore = process.cpuUsage()
   let longest = 0
   let residentMb = 0
   let number = 0
@@ -112,7 +115,9 @@ function measure(name: string, { db }: Side, steps: Iterable<void>): Phase {
     if (done === true) break
   }
   const seconds = Math.round((performance.now() - started) / 10) / 100
-  return { phase: name, seconds, longestMs: Math.round(longest), residentMb }
+  const { user, system } = process.cpuUsage(cpuBefore)
+  const cpuSeconds = Math.round((user + system) / 10_000) / 100
+  return { phase: name, seconds, cpuSeconds, longestMs: Math.round(longest), residentMb }
 }
 
 /** Half are new rows, half are changes of rows of one's own; some are of rows that both change. */

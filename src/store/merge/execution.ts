@@ -14,7 +14,7 @@ import { type Conflict, type Deleted, staysOpen } from './conflict.ts'
 import { BatchSize, Course, type CourseHost, type Pending } from './course.ts'
 import type { MergeTables, Ran, Transaction } from './merge-tables.ts'
 import type { MergeParts } from './parts.ts'
-import { beyond, type Placed } from './placed.ts'
+import { beyond, isEmpty, type Placed } from './placed.ts'
 import type { Reading } from './reading.ts'
 import { RowMemory } from './row-memory.ts'
 import type { MergeRules } from './rules.ts'
@@ -162,7 +162,7 @@ export class Execution {
   #noteDecided(each: Placed, { conflicts, deleted, effect, touched }: RuleOutcome): Placed {
     const { footprints, catalog, rules } = this.reading
     const reached = beyond(footprints.ofRows(touched), each.own)
-    this.#tables.add({ ...each, effect, reached })
+    this.#tables.add({ ...each, effect, reached: isEmpty(reached) ? null : reached })
     this.#tables.bury(each, deleted)
     for (const [i, conflict] of conflicts.entries()) {
       this.#tables.report(each.stamp, i, conflict, isOpen(conflict, rules, catalog))
@@ -225,6 +225,7 @@ function isOpen(conflict: Conflict, rules: MergeRules, catalog: Catalog): boolea
 function contestedOf(run: readonly Placed[]): KeySet {
   const [once, more] = [new KeySet(), new KeySet()]
   for (const { own } of run) {
+    if (own.values.length === 0) continue
     for (const key of new Set(own.values)) (once.has(key) ? more : once).add(key)
   }
   return more
