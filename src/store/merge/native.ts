@@ -5,7 +5,7 @@
 import { constants, type DatabaseSync } from 'node:sqlite'
 import { KeySet } from '../../core/order/clock/key-set.ts'
 import { readExactly } from '../../model/changeset.ts'
-import { concatenate } from '../../model/changeset-bytes.ts'
+import { joinByTable } from '../../model/changeset-bytes.ts'
 import { type ExactValue, identical } from '../../model/exact-value.ts'
 import { type Catalog, tableOf } from './catalog.ts'
 import type { MergeFootprint } from './footprint.ts'
@@ -29,7 +29,8 @@ export function applyNatively(
   changesets: readonly Uint8Array[],
   { foreignKeys, exactly }: Checks,
 ): boolean {
-  const bytes = changesets.length === 1 ? (changesets[0] ?? EMPTY) : concatenate(changesets)
+  // No constraint spans tables but for foreign keys, which are looked at afterwards.
+  const bytes = joinByTable(changesets)
   if (exactly !== null && !isAsBefore(bytes, exactly.catalog, exactly.rows)) return false
   const onConflict = () => constants.SQLITE_CHANGESET_ABORT
   if (foreignKeys === null) return db.applyChangeset(bytes, { onConflict })
@@ -51,8 +52,6 @@ function isAsBefore(bytes: Uint8Array, catalog: Catalog, rows: TableRows): boole
   }
   return true
 }
-
-const EMPTY = new Uint8Array()
 
 /**
  * Transactions that may be applied as one changeset because that can only succeed if each succeeds
