@@ -15,6 +15,7 @@ import {
   UNDEFINED,
   UPDATE,
 } from './changeset-format.ts'
+import { tableName } from './table-name.ts'
 
 const KINDS: readonly number[] = [DELETE, UPDATE, INSERT]
 
@@ -24,26 +25,6 @@ export interface Section {
   readonly columns: number
   /** Its header and its records. */
   readonly bytes: Uint8Array
-}
-
-const utf8 = new TextDecoder('utf-8', { ignoreBOM: true })
-
-/** Names of tables by their bytes: decoding each of a million costs more than all the rest. */
-class Names {
-  readonly #known: { readonly bytes: Uint8Array; readonly text: string }[] = []
-
-  of(bytes: Uint8Array, from: number, to: number): string {
-    for (const { bytes: known, text } of this.#known) {
-      if (known.length !== to - from) continue
-      let at = 0
-      while (at < known.length && known[at] === bytes[from + at]) at += 1
-      if (at === known.length) return text
-    }
-    const own = bytes.slice(from, to)
-    const text = utf8.decode(own)
-    this.#known.push({ bytes: own, text })
-    return text
-  }
 }
 
 export function corrupt(at: number): QuorateError {
@@ -83,7 +64,7 @@ function recordEnd(bytes: Uint8Array, at: number, columns: number): number {
 }
 
 /** The sections of a changeset in their order. Throws LOG_CORRUPT. */
-export function sectionsOf(bytes: Uint8Array, names = new Names()): readonly Section[] {
+export function sectionsOf(bytes: Uint8Array): readonly Section[] {
   const sections: Section[] = []
   let at = 0
   while (at < bytes.length) {
@@ -94,7 +75,7 @@ export function sectionsOf(bytes: Uint8Array, names = new Names()): readonly Sec
     let end = nul + 1
     while (end < bytes.length && bytes[end] !== TABLE) end = recordEnd(bytes, end, columns)
     sections.push({
-      table: names.of(bytes, flags + columns, nul),
+      table: tableName(bytes, flags + columns),
       columns,
       bytes: bytes.subarray(at, end),
     })
@@ -111,10 +92,9 @@ export function sectionsOf(bytes: Uint8Array, names = new Names()): readonly Sec
 export function joinByTable(changesets: readonly Uint8Array[]): Uint8Array {
   const [first] = changesets
   if (first !== undefined && changesets.length === 1) return first
-  const names = new Names()
   const byTable = new Map<string, Uint8Array[]>()
   for (const changeset of changesets) {
-    for (const { table, bytes } of sectionsOf(changeset, names)) {
+    for (const { table, bytes } of sectionsOf(changeset)) {
       const pieces = byTable.get(table)
       if (pieces === undefined) byTable.set(table, [bytes])
       else pieces.push(bytes)

@@ -25,6 +25,7 @@ import {
 } from './changeset-format.ts'
 import { exactText, type RawText } from './exact-value.ts'
 import type { Value } from './program.ts'
+import { tableName } from './table-name.ts'
 
 export type RowOp = 'insert' | 'update' | 'delete'
 
@@ -93,19 +94,6 @@ function readTable(cursor: Cursor): void {
   const end = cursor.bytes.indexOf(0, cursor.name)
   if (end === -1) throw corrupt(cursor.flags, 'a table name does not end')
   cursor.at = end + 1
-}
-
-/** The name that was read last: small changesets are read by the million, mostly of one table. */
-let lastName = { bytes: new Uint8Array(), text: '' }
-
-function tableName({ bytes, name }: Cursor): string {
-  const last = lastName.bytes
-  let at = 0
-  while (at < last.length && last[at] === bytes[name + at]) at += 1
-  if (at > 0 && at === last.length && bytes[name + at] === 0) return lastName.text
-  const own = bytes.slice(name, bytes.indexOf(0, name))
-  lastName = { bytes: own, text: utf8.decode(own) }
-  return lastName.text
 }
 
 /** Moves the cursor behind one value. */
@@ -236,7 +224,7 @@ export function changesetTables(bytes: Uint8Array): readonly string[] {
   const cursor = startOf(bytes)
   let seen = -1
   for (let op = nextChange(cursor); op !== 0; op = nextChange(cursor)) {
-    if (cursor.name !== seen) names.add(tableName(cursor))
+    if (cursor.name !== seen) names.add(tableName(cursor.bytes, cursor.name))
     seen = cursor.name
     skipRecord(cursor)
     if (op === UPDATE) skipRecord(cursor)
@@ -367,7 +355,7 @@ function* readRows<T>(
   let seen = -1
   for (let op = nextChange(cursor); op !== 0; op = nextChange(cursor)) {
     if (cursor.name !== seen) {
-      table = tableName(cursor)
+      table = tableName(cursor.bytes, cursor.name)
       keys = keyColumns(cursor)
       byRowid = bytes[cursor.flags] === ROWID_PLACE
       whole = isWhole(table)
@@ -404,7 +392,7 @@ export function withoutTables(bytes: Uint8Array, tables: ReadonlySet<string>): U
       const header = cursor.flags - (cursor.columns < 128 ? 2 : 3)
       if (keeps) kept.push(bytes.subarray(start, header))
       start = header
-      keeps = !tables.has(tableName(cursor))
+      keeps = !tables.has(tableName(cursor.bytes, cursor.name))
       seen = cursor.name
     }
     skipRecord(cursor)
