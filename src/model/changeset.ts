@@ -177,8 +177,11 @@ class UpdateLayout {
   }
 }
 
+/** Used again and again: a million small changesets are inverted after a long cut. */
+const layout = new UpdateLayout()
+
 /** Writes the inverse of the UPDATE that `layout` describes over its copy in `target`. */
-function swapUpdate(target: Uint8Array, cursor: Cursor, layout: UpdateLayout): void {
+function swapUpdate(target: Uint8Array, cursor: Cursor): void {
   const { bytes, columns, flags } = cursor
   let out = layout.old[0] as number
   for (const [forKey, forRest] of [
@@ -201,11 +204,10 @@ function swapUpdate(target: Uint8Array, cursor: Cursor, layout: UpdateLayout): v
 export function invertChangeset(bytes: Uint8Array): Uint8Array {
   const inverse = new Uint8Array(bytes)
   const cursor = startOf(bytes)
-  const layout = new UpdateLayout()
   for (let op = nextChange(cursor); op !== 0; op = nextChange(cursor)) {
     if (op === UPDATE) {
       layout.read(cursor)
-      swapUpdate(inverse, cursor, layout)
+      swapUpdate(inverse, cursor)
     } else {
       inverse[cursor.at - 2] = op === INSERT ? DELETE : INSERT
       skipRecord(cursor)

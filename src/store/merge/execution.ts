@@ -48,7 +48,10 @@ export class Execution {
       const detail = `Transactions from ${undo.at(-1)?.stamp.time} on can't be taken back: rows have changed.`
       throw new QuorateError('LOG_CORRUPT', detail)
     }
-    for (const { stamp } of undo) this.#tables.remove(stamp, this.#parts.withdraws)
+    for (const each of undo) {
+      this.#tables.remove(each, each.effect === null)
+      if (this.#parts.withdraws && each.effect !== null) this.#tables.withdraw(each.stamp)
+    }
   }
 
   /**

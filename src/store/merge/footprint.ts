@@ -147,13 +147,22 @@ function planOf(table: MergeTable): TablePlan {
   }
 }
 
+/** Most footprints are a few rows and nothing else: what is empty is shared. */
+const NO_KEYS: Key[] = []
+
+function plus(keys: Key[], ...more: readonly Key[]): Key[] {
+  if (keys === NO_KEYS) return [...more]
+  keys.push(...more)
+  return keys
+}
+
 class Draft implements MergeFootprint {
-  readonly written: Key[] = []
-  readonly needed: Key[] = []
-  readonly guarded: Key[] = []
-  readonly values: Key[] = []
-  readonly added: Key[] = []
-  readonly removed: Key[] = []
+  written = NO_KEYS
+  needed = NO_KEYS
+  guarded = NO_KEYS
+  values = NO_KEYS
+  added = NO_KEYS
+  removed = NO_KEYS
   deletes = false
   foreign = false
   loose = false
@@ -164,7 +173,7 @@ class Draft implements MergeFootprint {
     const isUpdate = before !== null && after !== null
     this.deletes ||= after === null
     const row = keyOf(plan.row, before ?? after ?? [], plan.table.key)
-    this.written.push(row)
+    this.written = plus(this.written, row)
     if (plan.plain) return
     this.loose ||= plan.table.loose
     for (const { whole, mentions } of plan.opaque) {
@@ -176,7 +185,7 @@ class Draft implements MergeFootprint {
       (plans) => plans.filter(changes),
     )
     // A child must not come without a parent and go again before anybody looks.
-    if (plan.guarded || (references ?? []).length > 0) this.guarded.push(row)
+    if (plan.guarded || (references ?? []).length > 0) this.guarded = plus(this.guarded, row)
     const now = isUpdate ? filled(after, before) : after
     for (const cells of [before, now]) {
       if (cells === null) continue
@@ -187,9 +196,9 @@ class Draft implements MergeFootprint {
   }
 
   #write(key: Key): void {
-    this.written.push(key)
-    this.guarded.push(key)
-    this.values.push(key)
+    this.written = plus(this.written, key)
+    this.guarded = plus(this.guarded, key)
+    this.values = plus(this.values, key)
   }
 
   /**
@@ -200,7 +209,7 @@ class Draft implements MergeFootprint {
     const known = knownOf(cells, columns)
     if (known === 'all') {
       this.#write(keyOf(seed, cells, columns))
-      this.needed.push(whole)
+      this.needed = plus(this.needed, whole)
     } else if (known === 'some') {
       this.#write(whole)
       this.alone = true
@@ -212,10 +221,10 @@ class Draft implements MergeFootprint {
     const known = knownOf(cells, columns)
     if (known === 'none') return
     const key = known === 'all' ? keyOf(seed, cells, columns) : whole
-    this.written.push(key)
-    if (known === 'all') this.needed.push(whole)
-    if (was) this.removed.push(key)
-    else this.added.push(key)
+    this.written = plus(this.written, key)
+    if (known === 'all') this.needed = plus(this.needed, whole)
+    if (was) this.removed = plus(this.removed, key)
+    else this.added = plus(this.added, key)
     this.foreign = true
     this.alone ||= known === 'some'
   }
@@ -227,8 +236,8 @@ class Draft implements MergeFootprint {
     this.foreign = true
     this.alone ||= known === 'some'
     // Whichever parents come or go may be meant.
-    if (known === 'some') this.written.push(whole)
-    else this.needed.push(keyOf(seed, cells, columns), whole)
+    if (known === 'some') this.written = plus(this.written, whole)
+    else this.needed = plus(this.needed, keyOf(seed, cells, columns), whole)
   }
 }
 

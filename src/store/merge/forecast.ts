@@ -32,7 +32,7 @@ export interface Decided {
   /** What it will do: a changeset that fits the rows. */
   readonly effect: Uint8Array
   readonly conflicts: readonly Conflict[]
-  /** Every row that it will change. */
+  /** Rows that it will change, those of which the changeset alone tells all that it meets left out. */
   readonly touched: readonly RowImages[]
 }
 
@@ -169,12 +169,18 @@ function isTied(table: MergeTable, column: number): boolean {
   return tied.has(column)
 }
 
+function isTiedIn(table: MergeTable, now: Row, next: Row): boolean {
+  return next.some((value, i) => isTied(table, i) && !identical(value, now[i] ?? null))
+}
+
 function effectOf(expected: readonly Expected[]): Pick<Decided, 'effect' | 'touched'> {
   const sections = new Map<MergeTable, RowImage[]>()
   const touched: RowImages[] = []
   for (const { table, now, next } of expected) {
     if (now === next) continue
-    touched.push(imagesOf(table, now, next))
+    if (now !== null && next !== null && isTiedIn(table, now, next)) {
+      touched.push(imagesOf(table, now, next))
+    }
     const rows = sections.get(table)
     if (rows === undefined) sections.set(table, [{ before: now, after: next }])
     else rows.push({ before: now, after: next })

@@ -229,7 +229,10 @@ export class OrderedTransactions {
       const detail = `Transactions from ${first.stamp.time} on can't be taken back: rows have changed.`
       throw new QuorateError('LOG_CORRUPT', detail)
     }
-    for (const { stamp } of last) this.#tables.remove(stamp, this.#parts.withdraws)
+    for (const each of last) {
+      this.#tables.remove(each, false)
+      this.#tables.withdraw(each.stamp)
+    }
     if (!this.#tables.hasFrom(first.stamp)) return
     const detail = `Transactions from ${first.stamp.time} on can't be taken back: others have run after them.`
     throw new QuorateError('LOG_CORRUPT', detail)
