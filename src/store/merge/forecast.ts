@@ -11,20 +11,16 @@ import { readExactly } from '../../model/changeset.ts'
 import { concatenate } from '../../model/changeset-bytes.ts'
 import { encodeSection, type Change as RowImage } from '../../model/changeset-writer.ts'
 import { type ExactValue, identical } from '../../model/exact-value.ts'
+import type { RuleContext } from './by-rules.ts'
 import { type MergeTable, tableOf } from './catalog.ts'
 import type { Conflict } from './conflict.ts'
-import {
-  type Change,
-  type DecisionContext,
-  decideRow,
-  keyOf,
-  type LeftOut,
-  storedChange,
-} from './deciding.ts'
+import { type Change, decideRow, keyOf, type LeftOut, storedChange } from './deciding.ts'
 import { imagesOf, type RowImages } from './footprint.ts'
 import type { RowMemory } from './row-memory.ts'
 import { isNumber } from './rules.ts'
 import type { Row } from './table-rows.ts'
+
+export type ForecastContext = Omit<RuleContext, 'findDeleted'>
 
 /** What the rules will make of a transaction. */
 export interface Decided {
@@ -59,8 +55,8 @@ type Fit = 'fits' | 'unclear' | 'differs'
  * @param changes a changeset as wide as its tables are
  */
 export function foresee(
-  context: Omit<DecisionContext, 'findDeleted'>,
-  memory: RowMemory,
+  context: ForecastContext,
+  memory: Pick<RowMemory, 'find' | 'put'>,
   changes: Uint8Array,
 ): Forecast {
   const expected: Expected[] = []
@@ -118,7 +114,7 @@ function afterOf({ after }: Change, now: Row | null): Row | null {
 
 /** The row as the rules leave it; null: that hangs on more than the row. */
 function decided(
-  context: Omit<DecisionContext, 'findDeleted'>,
+  context: ForecastContext,
   wish: {
     readonly table: MergeTable
     readonly change: Change
@@ -134,43 +130,27 @@ function decided(
   if (next === null) return null
   for (const [column, value] of next.entries()) {
     if (identical(value, now[column] ?? null)) continue
-    if (isTied(table, column) || !isStorable(table, column, value, change)) return null
+    if (table.tied.has(column) || !isStorable(table, column, value, change)) return null
   }
   return next
 }
 
 /** Whether the column stores this value as it is. */
 function isStorable(
-  { integers }: MergeTable,
+  { integers, texts }: MergeTable,
   column: number,
   value: ExactValue,
   { after }: Change,
 ): boolean {
   // It was stored elsewhere, in the same column.
   if (identical(value, after?.[column] ?? null)) return true
+  if (typeof value === 'string') return texts.has(column) && value.isWellFormed()
   return typeof value === 'bigint' && integers.has(column)
 }
 
-const ties = new WeakMap<MergeTable, ReadonlySet<number>>()
-
-/** Whether a key, a unique index or a foreign key may look at a column. */
-function isTied(table: MergeTable, column: number): boolean {
-  let tied = ties.get(table)
-  if (tied === undefined) {
-    const all = table.columns.map((_, i) => i)
-    tied = new Set([
-      ...table.key,
-      ...table.uniques.flatMap(({ mentions }) => mentions ?? all),
-      ...table.references.flatMap(({ columns }) => columns),
-      ...table.referencedBy.flatMap(({ parentColumns }) => parentColumns),
-    ])
-    ties.set(table, tied)
-  }
-  return tied.has(column)
-}
-
+/** Whether it changes what a unique index or a foreign key looks at. */
 function isTiedIn(table: MergeTable, now: Row, next: Row): boolean {
-  return next.some((value, i) => isTied(table, i) && !identical(value, now[i] ?? null))
+  return next.some((value, i) => table.tied.has(i) && !identical(value, now[i] ?? null))
 }
 
 function effectOf(expected: readonly Expected[]): Pick<Decided, 'effect' | 'touched'> {

@@ -211,6 +211,34 @@ export const MUTATIONS: Readonly<Record<string, Mutation>> = {
     },
     seed: 1,
   },
+  // What is foreseen
+  foreseesNoConflicts: {
+    parts: {
+      foresee: (...about) => {
+        const forecast = PARTS.foresee(...about)
+        return forecast.kind === 'decided' ? { ...forecast, conflicts: [] } : forecast
+      },
+    },
+    seed: 1,
+  },
+  foreseesNoAbort: {
+    parts: {
+      foresee: (context, memory, changes) => {
+        const rules = { ...context.rules, aborts: () => false }
+        return PARTS.foresee({ ...context, rules }, memory, changes)
+      },
+    },
+    seed: 5,
+  },
+  foreseesFromOldRows: {
+    parts: {
+      foresee: (context, memory, changes) => {
+        const old = { find: memory.find.bind(memory), put: () => {} }
+        return PARTS.foresee(context, old, changes)
+      },
+    },
+    seed: 1,
+  },
   // Undo
   invertsNothing: { parts: { invert: (changes) => changes }, seed: 1 },
   takesBackWhatWasMeant: {
