@@ -6,7 +6,7 @@
  */
 import { KeySet } from '../../core/order/clock/key-set.ts'
 import { AS_MADE, type Certain, type Forecast } from './forecast.ts'
-import type { Batch } from './native.ts'
+import { type Batch, partly } from './native.ts'
 import type { Placed } from './placed.ts'
 import type { RowMemory } from './row-memory.ts'
 
@@ -101,7 +101,12 @@ export class Course {
       return
     }
     if (!isDoubtful) this.#unread.addAll(own.written)
-    this.#batch.take(own)
+    const effective = forecast.kind === 'decided' && forecast.partly ? partly(own) : own
+    if (effective !== own && !this.#batch.mayTake(effective) && !this.#flush()) {
+      this.#alone(each, false)
+      return
+    }
+    this.#batch.take(effective)
     this.#pending.push({ each, forecast })
   }
 

@@ -11,6 +11,8 @@ import type { Cells, Row } from './table-rows.ts'
 export interface MergeFootprint extends Footprint {
   /** Of `written`: values and rows that a constraint looks at. */
   readonly guarded: readonly Key[]
+  /** Rows that change and that a CHECK looks at; not in `guarded`. */
+  readonly checked: readonly CheckedRow[]
   /** Of `guarded`: values of unique indexes that it takes or gives up. */
   readonly values: readonly Key[]
   /** Of `written`: keys that foreign keys may refer to from now on, and no longer. */
@@ -29,6 +31,12 @@ export interface MergeFootprint extends Footprint {
   readonly alone: boolean
   /** It is of a time with fewer columns: what it deletes may hold more than it knows of. */
   readonly narrow: boolean
+}
+
+/** A row of `written`, and columns of it that change for sure: what SQLite takes for equal is none. */
+export interface CheckedRow {
+  readonly key: Key
+  readonly columns: readonly number[]
 }
 
 /** A row before and after; null: it was not there. An undefined cell did not change. */
@@ -56,6 +64,8 @@ interface TablePlan {
   readonly table: MergeTable
   /** No two transactions may change one row and be applied as one. */
   readonly guarded: boolean
+  /** That is because of a CHECK or a generated column alone. */
+  readonly checked: boolean
   /** Its rows meet others by their keys only. */
   readonly plain: boolean
   readonly row: Seed
@@ -124,14 +134,13 @@ function planOf(table: MergeTable): TablePlan {
   const parents = new Map(
     table.referencedBy.map(({ parentColumns }) => [parentColumns.join(','), parentColumns]),
   )
-  const guarded =
-    table.guarded ||
-    table.loose ||
-    table.referencedBy.some(({ parentColumns }) => parentColumns.length > 1)
+  const hasWideKey = table.referencedBy.some(({ parentColumns }) => parentColumns.length > 1)
+  const guarded = table.guarded || table.loose || hasWideKey
   const ties = [...table.uniques, ...table.references, ...table.referencedBy]
   return {
     table,
     guarded,
+    checked: table.guarded && !table.loose && !hasWideKey,
     plain: !guarded && ties.length === 0,
     row: seedOf('row', table.name),
     uniques: table.uniques.flatMap(({ name, columns }) =>
@@ -163,6 +172,7 @@ class Draft implements MergeFootprint {
   values = NO_KEYS
   added = NO_KEYS
   removed = NO_KEYS
+  readonly checked: CheckedRow[] = []
   deletes = false
   foreign = false
   loose = false
@@ -185,7 +195,9 @@ class Draft implements MergeFootprint {
       (plans) => plans.filter(changes),
     )
     // A child must not come without a parent and go again before anybody looks.
-    if (plan.guarded || (references ?? []).length > 0) this.guarded = plus(this.guarded, row)
+    const hasReference = (references ?? []).length > 0
+    if (isUpdate && plan.checked && !hasReference) this.#check(plan.table, row, after)
+    else if (plan.guarded || hasReference) this.guarded = plus(this.guarded, row)
     const now = isUpdate ? filled(after, before) : after
     for (const cells of [before, now]) {
       if (cells === null) continue
@@ -193,6 +205,12 @@ class Draft implements MergeFootprint {
       for (const parent of parents ?? []) this.#parent(parent, cells, cells === before)
       for (const reference of references ?? []) this.#reference(reference, cells)
     }
+  }
+
+  #check({ reals }: MergeTable, key: Key, after: Cells): void {
+    // Of REALs 0.0 and -0.0 are equal.
+    const columns = [...after.keys()].filter((i) => after[i] !== undefined && !reals.has(i))
+    this.checked.push({ key, columns })
   }
 
   #write(key: Key): void {

@@ -30,6 +30,8 @@ export interface Decided {
   readonly conflicts: readonly Conflict[]
   /** Rows that it will change, those of which the changeset alone tells all that it meets left out. */
   readonly touched: readonly RowImages[]
+  /** Not every column that its changeset tells will change. */
+  readonly partly: boolean
 }
 
 /**
@@ -61,7 +63,7 @@ export function foresee(
 ): Forecast {
   const expected: Expected[] = []
   const conflicts: Conflict[] = []
-  let [fits, deletes, decides] = [true, false, true]
+  let [fits, deletes, decides, partly] = [true, false, true, false]
   for (const change of readExactly(changes)) {
     const table = tableOf(context.catalog, change.table)
     const key = keyOf(change, table)
@@ -77,12 +79,13 @@ export function foresee(
     fits = false
     const next = decides ? decided(context, { table, change: stored, key, now }, conflicts) : null
     decides &&= next !== null
+    partly ||= next !== null && !changesAll(stored, now, next)
     expected.push({ table, key, now, next })
   }
   if (!fits && (deletes || !decides)) return BY_RULES
   if (conflicts.some(({ table }) => context.rules.aborts(table))) return BY_RULES
   for (const { table, key, next } of expected) memory.put(table, key, next)
-  return fits ? AS_MADE : { kind: 'decided', conflicts, ...effectOf(expected) }
+  return fits ? AS_MADE : { kind: 'decided', conflicts, partly, ...effectOf(expected) }
 }
 
 export const AS_MADE: Certain = { kind: 'as-made' }
@@ -133,6 +136,12 @@ function decided(
     if (table.tied.has(column) || !isStorable(table, column, value, change)) return null
   }
   return next
+}
+
+function changesAll({ after }: Change, now: Row | null, next: Row): boolean {
+  return next.every((value, i) => {
+    return after?.[i] === undefined || !identical(value, now?.[i] ?? null)
+  })
 }
 
 /** Whether the column stores this value as it is. */

@@ -59,7 +59,7 @@ class NoneLeft extends ForeignKeys {
 }
 class NoGuard extends Batch {
   override mayTake(footprint: Parameters<Batch['mayTake']>[0]): boolean {
-    return super.mayTake({ ...footprint, guarded: [] })
+    return super.mayTake({ ...footprint, guarded: [], checked: [] })
   }
 }
 class LateParents extends Batch {
