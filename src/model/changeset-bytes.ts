@@ -19,6 +19,9 @@ import { tableName } from './table-name.ts'
 
 const KINDS: readonly number[] = [DELETE, UPDATE, INSERT]
 
+const SAMPLES = 16
+const NO_BYTES = new Uint8Array()
+
 /** The changes of one table in a changeset. */
 export interface Section {
   readonly table: string
@@ -87,11 +90,13 @@ export function sectionsOf(bytes: Uint8Array): readonly Section[] {
 /**
  * Changesets as one, with all changes of a table beside each other in their order. SQLite prepares
  * statements whenever the table is another one, which for small transactions takes several times as
- * long as their rows. Throws LOG_CORRUPT.
+ * long as their rows. Where most are of one table nothing is gained, and they stay as they are.
+ * Throws LOG_CORRUPT.
  */
 export function joinByTable(changesets: readonly Uint8Array[]): Uint8Array {
   const [first] = changesets
   if (first !== undefined && changesets.length === 1) return first
+  if (seemsOfOneTable(changesets)) return concatenate(changesets)
   const byTable = new Map<string, Uint8Array[]>()
   for (const changeset of changesets) {
     for (const { table, bytes } of sectionsOf(changeset)) {
@@ -101,6 +106,18 @@ export function joinByTable(changesets: readonly Uint8Array[]): Uint8Array {
     }
   }
   return concatenate([...byTable.values()].flat())
+}
+
+/** Judged by some of them. */
+function seemsOfOneTable(changesets: readonly Uint8Array[]): boolean {
+  const step = Math.ceil(changesets.length / SAMPLES)
+  const tables = new Set<string>()
+  for (let at = 0; at < changesets.length; at += step) {
+    const sections = sectionsOf(changesets[at] ?? NO_BYTES)
+    for (const { table } of sections) tables.add(table)
+    if (tables.size > 1) return false
+  }
+  return true
 }
 
 export function concatenate(pieces: readonly Uint8Array[]): Uint8Array {
