@@ -3,12 +3,15 @@
  * can be told without asking SQLite: a row that both sides wrote ten thousand times is read once.
  */
 import { type Key, KeySet } from '../../core/order/clock/key-set.ts'
+import { RawText } from '../../model/exact-value.ts'
 import type { MergeTable } from './catalog.ts'
 import { rowToJson } from './row-json.ts'
 import type { Row, TableRows } from './table-rows.ts'
 
-/** Rows kept at most; when there are more, all are forgotten and read again. */
-const ROWS_MAX = 50_000
+/** Above it all are forgotten and read again. */
+const BYTES_MAX = 16 * 1024 * 1024
+/** What a row takes beside its texts and blobs, about. */
+const OVERHEAD_BYTES = 200
 
 type Name = bigint | string
 
@@ -17,6 +20,8 @@ export class RowMemory {
   readonly #known = new Map<MergeTable, Map<Name, Row | null>>()
   #keys = new KeySet()
   #size = 0
+  /** Of all that has been noted since it was empty. */
+  #bytes = 0
 
   constructor(rows: Pick<TableRows, 'find'>) {
     this.#rows = rows
@@ -27,7 +32,7 @@ export class RowMemory {
   }
 
   get isFull(): boolean {
-    return this.#size >= ROWS_MAX
+    return this.#bytes >= BYTES_MAX
   }
 
   /** The row with this key as it will be, or null. What is not known yet is read. */
@@ -39,12 +44,14 @@ export class RowMemory {
     const row = this.#rows.find(table, key)
     rows.set(name, row)
     this.#size += 1
+    this.#bytes += sizeOf(row)
     return row
   }
 
   /** A row that is known will be so. */
   put(table: MergeTable, key: Row, row: Row | null): void {
     this.#of(table).set(nameOf(key), row)
+    this.#bytes += sizeOf(row)
   }
 
   /** It has been changed behind this. */
@@ -66,6 +73,7 @@ export class RowMemory {
     this.#known.clear()
     this.#keys = new KeySet()
     this.#size = 0
+    this.#bytes = 0
   }
 
   #of(table: MergeTable): Map<Name, Row | null> {
@@ -82,4 +90,14 @@ export class RowMemory {
 function nameOf(key: Row): Name {
   const [only] = key
   return key.length === 1 && typeof only === 'bigint' ? only : rowToJson(key)
+}
+
+function sizeOf(row: Row | null): number {
+  let bytes = OVERHEAD_BYTES
+  for (const value of row ?? []) {
+    if (typeof value === 'string') bytes += value.length * 2
+    else if (value instanceof RawText) bytes += value.bytes.length
+    else if (value instanceof Uint8Array) bytes += value.length
+  }
+  return bytes
 }
