@@ -3,7 +3,7 @@
  * network, log and threads: a file with as many transactions of its own as arrive of the other's, in
  * slices of one SQLite transaction each, as the exchange would give them.
  *
- *     npm run bench:heal -- [--transactions N] [--slice N] [--overlap PERCENT] [--json]
+ *     npm run bench:heal -- [--transactions N] [--slice N] [--overlap PERCENT] [--hot ROWS] [--json]
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -14,6 +14,7 @@ import { prngFromSeed } from '../base/prng.ts'
 import type { Frontier } from '../core/order/clock/frontier.ts'
 import type { Transaction } from '../store/merge/merge-tables.ts'
 import { OrderedTransactions } from '../store/merge/ordered.ts'
+import { setRule } from '../store/merge/rule-book.ts'
 
 const { values } = parseArgs({
   options: {
@@ -23,12 +24,15 @@ const { values } = parseArgs({
     slice: { type: 'string', default: '1024' },
     /** How many of a hundred are on rows that the other side writes as well. */
     overlap: { type: 'string', default: '1' },
+    /** All is written to so many rows, by both; a name and a counter of each. 0: see overlap. */
+    hot: { type: 'string', default: '0' },
     json: { type: 'boolean', default: false },
   },
 })
 const COUNT = Number(values.transactions)
 const SLICE = Number(values.slice)
 const OVERLAP = Number(values.overlap)
+const HOT = Number(values.hot)
 const ROWS = 200_000
 /** Transactions of one entry: they have seen the same. */
 const ENTRY = 64
@@ -47,6 +51,8 @@ interface Side {
 interface Phase {
   readonly phase: string
   readonly seconds: number
+  /** Of the processor: the same however busy the machine is. */
+  readonly cpuSeconds: number
   /** The longest SQLite transaction. */
   readonly longestMs: number
   readonly residentMb: number
@@ -82,12 +88,15 @@ function open(name: Side['name']): Side {
     create table kv (id integer primary key, value text, n integer);
     insert into kv with recursive ids (id) as (select 1 union all select id + 1 from ids limit ${ROWS})
       select id, 'value ' || id, 0 from ids`)
+  const rule = { table: 'kv', column: 'n', rule: 'add' }
+  if (HOT > 0) setRule(db, rule, new Map())
   return { name, db, ordered: new OrderedTransactions(db) }
 }
 
 /** Runs steps, each one SQLite transaction. */
 function measure(name: string, { db }: Side, steps: Iterable<void>): Phase {
   const started = performance.now()
+  const cpuBefore = process.cpuUsage()
   let longest = 0
   let residentMb = 0
   let number = 0
@@ -106,7 +115,9 @@ function measure(name: string, { db }: Side, steps: Iterable<void>): Phase {
     if (done === true) break
   }
   const seconds = Math.round((performance.now() - started) / 10) / 100
-  return { phase: name, seconds, longestMs: Math.round(longest), residentMb }
+  const { user, system } = process.cpuUsage(cpuBefore)
+  const cpuSeconds = Math.round((user + system) / 10_000) / 100
+  return { phase: name, seconds, cpuSeconds, longestMs: Math.round(longest), residentMb }
 }
 
 /** Half are new rows, half are changes of rows of one's own; some are of rows that both change. */
@@ -120,7 +131,8 @@ function* writes({ name, db, ordered }: Side): Generator<void> {
   for (let i = 1; i <= COUNT; i += 1) {
     const session = db.createSession({ table: 'kv' })
     const value = `value ${i} of ${name}`
-    if (prng.intInclusive(1, 100) <= OVERLAP) update.run(value, prng.intInclusive(1, shared))
+    if (HOT > 0) update.run(value, prng.intInclusive(1, HOT))
+    else if (prng.intInclusive(1, 100) <= OVERLAP) update.run(value, prng.intInclusive(1, shared))
     else if (i % 2 === 0) insert.run(ROWS + i * 2 + side, value, i)
     else {
       const row = prng.intInclusive(Math.ceil(shared / 2) + 1, ROWS / 2)

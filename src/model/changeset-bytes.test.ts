@@ -3,7 +3,7 @@ import { DatabaseSync } from 'node:sqlite'
 import test from 'node:test'
 import fc from 'fast-check'
 import { QuorateError } from '../base/errors.ts'
-import { concatenate, sectionsOf } from './changeset-bytes.ts'
+import { concatenate, joinByTable, sectionsOf } from './changeset-bytes.ts'
 
 const SCHEMA = `create table a (id integer primary key, v, w);
   create table b (k text, l text, v, primary key (k, l)) without rowid;
@@ -40,6 +40,24 @@ test('taken apart and put together it is the same changeset', () => {
   assert.deepEqual(sections.map(({ table }) => table).sort(), ['a', 'b'])
   assert.deepEqual(concatenate(sections.map((one) => one.bytes)), new Uint8Array(bytes))
   assert.deepEqual(applied(concatenate(sections.toReversed().map((one) => one.bytes))), rows)
+})
+
+test('joined by table, several do what they do one after the other', () => {
+  const db = new DatabaseSync(':memory:')
+  db.exec(SCHEMA)
+  const changesets = CHANGES.split(';').map((sql) => {
+    const session = db.createSession()
+    db.exec(`${sql}; update a set w = coalesce(w, 0) + 1; update b set v = coalesce(v, 0) + 1`)
+    const changeset = session.changeset()
+    session.close()
+    return changeset
+  })
+  const joined = joinByTable(changesets)
+  const tables = sectionsOf(joined).map(({ table }) => table)
+  assert.equal(tables.length, changesets.length * 2)
+  assert.equal(tables.filter((table, i) => table !== tables[i - 1]).length, 2)
+  assert.deepEqual(applied(joined), rowsOf(db))
+  assert.deepEqual(joinByTable([]), new Uint8Array())
 })
 
 test('property: damaged bytes are LOG_CORRUPT or another changeset, and end', () => {

@@ -25,6 +25,7 @@ import {
 } from './changeset-format.ts'
 import { exactText, type RawText } from './exact-value.ts'
 import type { Value } from './program.ts'
+import { tableName } from './table-name.ts'
 
 export type RowOp = 'insert' | 'update' | 'delete'
 
@@ -93,19 +94,6 @@ function readTable(cursor: Cursor): void {
   const end = cursor.bytes.indexOf(0, cursor.name)
   if (end === -1) throw corrupt(cursor.flags, 'a table name does not end')
   cursor.at = end + 1
-}
-
-/** The name that was read last: small changesets are read by the million, mostly of one table. */
-let lastName = { bytes: new Uint8Array(), text: '' }
-
-function tableName({ bytes, name }: Cursor): string {
-  const last = lastName.bytes
-  let at = 0
-  while (at < last.length && last[at] === bytes[name + at]) at += 1
-  if (at > 0 && at === last.length && bytes[name + at] === 0) return lastName.text
-  const own = bytes.slice(name, bytes.indexOf(0, name))
-  lastName = { bytes: own, text: utf8.decode(own) }
-  return lastName.text
 }
 
 /** Moves the cursor behind one value. */
@@ -189,8 +177,11 @@ class UpdateLayout {
   }
 }
 
+/** Used again and again: a million small changesets are inverted after a long cut. */
+const layout = new UpdateLayout()
+
 /** Writes the inverse of the UPDATE that `layout` describes over its copy in `target`. */
-function swapUpdate(target: Uint8Array, cursor: Cursor, layout: UpdateLayout): void {
+function swapUpdate(target: Uint8Array, cursor: Cursor): void {
   const { bytes, columns, flags } = cursor
   let out = layout.old[0] as number
   for (const [forKey, forRest] of [
@@ -213,11 +204,10 @@ function swapUpdate(target: Uint8Array, cursor: Cursor, layout: UpdateLayout): v
 export function invertChangeset(bytes: Uint8Array): Uint8Array {
   const inverse = new Uint8Array(bytes)
   const cursor = startOf(bytes)
-  const layout = new UpdateLayout()
   for (let op = nextChange(cursor); op !== 0; op = nextChange(cursor)) {
     if (op === UPDATE) {
       layout.read(cursor)
-      swapUpdate(inverse, cursor, layout)
+      swapUpdate(inverse, cursor)
     } else {
       inverse[cursor.at - 2] = op === INSERT ? DELETE : INSERT
       skipRecord(cursor)
@@ -236,7 +226,7 @@ export function changesetTables(bytes: Uint8Array): readonly string[] {
   const cursor = startOf(bytes)
   let seen = -1
   for (let op = nextChange(cursor); op !== 0; op = nextChange(cursor)) {
-    if (cursor.name !== seen) names.add(tableName(cursor))
+    if (cursor.name !== seen) names.add(tableName(cursor.bytes, cursor.name))
     seen = cursor.name
     skipRecord(cursor)
     if (op === UPDATE) skipRecord(cursor)
@@ -331,7 +321,7 @@ function* readRows<T>(
   let seen = -1
   for (let op = nextChange(cursor); op !== 0; op = nextChange(cursor)) {
     if (cursor.name !== seen) {
-      table = tableName(cursor)
+      table = tableName(cursor.bytes, cursor.name)
       keys = keyColumns(cursor)
       byRowid = bytes[cursor.flags] === ROWID_PLACE
       seen = cursor.name
@@ -478,7 +468,7 @@ export function withoutTables(bytes: Uint8Array, tables: ReadonlySet<string>): U
       const header = cursor.flags - (cursor.columns < 128 ? 2 : 3)
       if (keeps) kept.push(bytes.subarray(start, header))
       start = header
-      keeps = !tables.has(tableName(cursor))
+      keeps = !tables.has(tableName(cursor.bytes, cursor.name))
       seen = cursor.name
     }
     skipRecord(cursor)

@@ -8,40 +8,36 @@
  * off and no triggers: their effects are in the changeset.
  */
 import type { DatabaseSync } from 'node:sqlite'
-import { present } from '../../base/assert.ts'
-import { type RowChange, readExactly } from '../../model/changeset.ts'
-import { type ExactValue, identical, type RawText } from '../../model/exact-value.ts'
-import { asStored, type Catalog, grown, type MergeTable, tableOf, widened } from './catalog.ts'
-import type { Conflict, ConflictKind, Notes } from './conflict.ts'
+import { readExactly } from '../../model/changeset.ts'
+import { type MergeTable, tableOf } from './catalog.ts'
+import type { Conflict, ConflictKind, Deleted, Notes } from './conflict.ts'
+import {
+  type Change,
+  type DecisionContext,
+  decideRow,
+  keyOf,
+  type LeftOut,
+  storedChange,
+  wantedBy,
+} from './deciding.ts'
 import { imagesOf, type RowImages } from './footprint.ts'
 import type { ForeignKeys } from './foreign-keys.ts'
-import type { decide, MergeRules } from './rules.ts'
-import { type Cells, pick, type Row, type TableRows } from './table-rows.ts'
+import type { Row, TableRows } from './table-rows.ts'
 
-/** The row as it was when it was last deleted unknown to the transaction's writer, or null. */
-export type FindDeleted = (table: string, key: Row) => Row | null
-
-export interface RuleContext {
+export interface RuleContext extends DecisionContext {
   readonly db: DatabaseSync
-  readonly catalog: Catalog
   readonly rows: TableRows
   readonly foreignKeys: ForeignKeys
-  readonly rules: MergeRules
-  readonly decide: typeof decide
-  readonly findDeleted: FindDeleted
 }
 
-export interface RuleOutcome extends Notes {
+export interface RuleOutcome {
+  readonly conflicts: readonly Conflict[]
+  readonly deleted: readonly Deleted[]
   /** What it did. */
   readonly effect: Uint8Array
   /** Every row that was looked at, wanted or changed: the outcome hangs on all of them. */
   readonly touched: readonly RowImages[]
 }
-
-type Change = RowChange<string | RawText>
-
-/** Columns of a change that are left out; all: the whole change. */
-type LeftOut = ReadonlySet<number> | 'all'
 
 /** A row of the transaction, and what is to be there. */
 interface Placing {
@@ -61,8 +57,6 @@ interface Refusal {
   readonly conflict: Conflict
 }
 
-type Report = (kind: ConflictKind, rest: Partial<Conflict>) => void
-
 /** Runs a transaction's changeset by the rules, in a SQLite transaction that is open. */
 export function runByRules(context: RuleContext, bytes: Uint8Array): RuleOutcome {
   return new RuleRun(context, [...readExactly(bytes)]).run()
@@ -75,11 +69,9 @@ class RuleRun {
 
   constructor(context: RuleContext, changes: readonly Change[]) {
     this.#context = context
-    this.#changes = changes.map((change) => {
-      const table = tableOf(context.catalog, change.table)
-      const { before, after } = change
-      return { ...change, before: asStored(table, before), after: asStored(table, after) }
-    })
+    this.#changes = changes.map((change) =>
+      storedChange(tableOf(context.catalog, change.table), change),
+    )
   }
 
   run(): RuleOutcome {
@@ -150,78 +142,8 @@ class RuleRun {
     const table = tableOf(this.#context.catalog, change.table)
     const key = keyOf(change, table)
     const now = this.#context.rows.find(table, key)
-    const report: Report = (kind, rest) => {
-      const about = { kind, table: table.name, key, columns: [], kept: null, lost: null }
-      conflicts.push({ ...about, ...rest })
-    }
-    const target = leftOut === 'all' ? now : this.#target(table, change, now, leftOut, report)
-    const stays = now !== null && target !== null && sameRow(now, target)
-    return { change, table, key, now, target: stays ? now : target }
-  }
-
-  #target(
-    table: MergeTable,
-    change: Change,
-    now: Row | null,
-    leftOut: ReadonlySet<number>,
-    report: Report,
-  ): Row | null {
-    if (change.op === 'delete') {
-      if (now !== null && !isStill(change.before, now)) report('delete-updated', { lost: now })
-      return null
-    }
-    if (change.op === 'insert') {
-      const row = grown(table, change.after ?? [])
-      if (now === null || sameRow(now, row)) return row
-      const target = this.#bothInserted(table, now, row)
-      report('insert-insert', { kept: target, lost: sameRow(target, now) ? row : now })
-      return target
-    }
-    const base = now ?? this.#context.findDeleted(table.name, keyOf(change, table))
-    if (base === null) {
-      report('update-missing', { lost: wantedBy(change, table) })
-      return null
-    }
-    const target = this.#updated(table, change, base, leftOut, report)
-    if (now === null) report('update-deleted', { kept: target })
-    return target
-  }
-
-  /** Of two rows with one key the later is taken whole, unless a column has a rule of its own. */
-  #bothInserted(table: MergeTable, now: Row, row: Row): Row {
-    return row.map((value, column) => {
-      if (table.key.includes(column)) return value
-      const rule = this.#context.rules.rule(table.name, table.columns[column] ?? '')
-      if (rule === 'last' || rule === 'both') return value
-      if (rule === 'first') return now[column] ?? null
-      return this.#context.decide(rule, null, now[column] ?? null, value).value
-    })
-  }
-
-  #updated(
-    table: MergeTable,
-    { before, after }: Change,
-    base: Row,
-    leftOut: ReadonlySet<number>,
-    report: Report,
-  ): Row {
-    // It may have been deleted when the table had fewer columns.
-    const target = [...grown(table, base)]
-    const lost: (ExactValue | undefined)[] = target.map(() => undefined)
-    const columns: string[] = []
-    for (const [column, theirs] of (after ?? []).entries()) {
-      if (theirs === undefined || leftOut.has(column)) continue
-      const name = table.columns[column] ?? ''
-      const rule = this.#context.rules.rule(table.name, name)
-      const ours = target[column] ?? null
-      const decision = this.#context.decide(rule, before?.[column] ?? null, ours, theirs)
-      target[column] = decision.value
-      if (decision.lost === undefined) continue
-      lost[column] = decision.lost
-      columns.push(name)
-    }
-    if (columns.length > 0) report('update-update', { columns, kept: target, lost })
-    return target
+    const target = decideRow(this.#context, { table, change, key, now, leftOut }, conflicts)
+    return { change, table, key, now, target }
   }
 
   /** Null: it is in its place. */
@@ -304,25 +226,4 @@ function refusedColumns(error: unknown, table: MergeTable): LeftOut {
     names.includes(name.toLowerCase()) ? [i] : [],
   )
   return columns.length === 0 ? 'all' : new Set(columns)
-}
-
-/** What a change brings, as wide as the table is now. */
-function wantedBy({ after }: Change, table: MergeTable): Cells | null {
-  return after === null ? null : widened(table, after)
-}
-
-function keyOf({ op, before, after }: Change, table: MergeTable): Row {
-  return pick(
-    present(op === 'insert' ? after : before, () => `a row of ${table.name}`),
-    table.key,
-  )
-}
-
-/** Whether a row is as it was seen, as far as that is known. */
-function isStill(seen: Cells | null, now: Row): boolean {
-  return (seen ?? []).every((value, i) => identical(value ?? null, now[i] ?? null))
-}
-
-function sameRow(a: Row, b: Row): boolean {
-  return a.every((value, i) => identical(value, b[i] ?? null))
 }

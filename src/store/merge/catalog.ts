@@ -36,10 +36,15 @@ export interface MergeTable {
   /** What SET DEFAULT puts into each column. */
   readonly defaults: readonly ExactValue[]
   readonly key: readonly number[]
+  /** For each column its place in the key, from 1; 0 if it is not part of it. */
+  readonly places: readonly number[]
   /** It has constraints that look at several columns of a row at once. */
   readonly guarded: boolean
   /** Columns that keep every number as REAL. */
   readonly reals: ReadonlySet<number>
+  /** Columns that keep an INTEGER as it is, and those that keep a TEXT. */
+  readonly integers: ReadonlySet<number>
+  readonly texts: ReadonlySet<number>
   /** Values of it may be equal though they are not identical: 'a' and 'A', 1 and 1.0. */
   readonly loose: boolean
   readonly uniques: readonly UniqueIndex[]
@@ -47,6 +52,8 @@ export interface MergeTable {
   readonly references: readonly ForeignKey[]
   /** Foreign keys of other tables, and of this one, to this table. */
   readonly referencedBy: readonly ForeignKey[]
+  /** Columns that a key, a unique index or a foreign key may look at. */
+  readonly tied: ReadonlySet<number>
 }
 
 export type Catalog = ReadonlyMap<string, MergeTable>
@@ -148,11 +155,14 @@ function isMixed(type: string): boolean {
   return type === '' || /^ANY$|BLOB|REAL|FLOA|DOUB/i.test(type)
 }
 
+const NEVER = /(?!)/
+
 function readTable(name: string, sql: string, query: Query): MergeTable {
   const all = query('select * from pragma_table_xinfo(?)', name)
   const stored = all.filter(({ hidden }) => hidden === 0)
   const columns = stored.map((column) => String(column['name']))
-  const key = stored.flatMap(({ pk }, i) => (Number(pk) > 0 ? [i] : []))
+  const places = stored.map(({ pk }) => Number(pk))
+  const key = places.flatMap((place, i) => (place > 0 ? [i] : []))
   const [list] = query(
     `select strict from pragma_table_list where schema = 'main' and name = ?`,
     name,
@@ -167,11 +177,18 @@ function readTable(name: string, sql: string, query: Query): MergeTable {
   const loose = /\bcollate\b/i.test(sql) || stored.some(isLoose)
   const guarded = generates || /\bcheck\b/i.test(sql)
   const uniques = readUniques(name, columns, generates, query)
-  const isReal = ({ type }: Readonly<Record<string, Cell>>) =>
-    /REAL|FLOA|DOUB/i.test(String(type)) && !/INT|CHAR|CLOB|TEXT|BLOB/i.test(String(type))
-  const reals = new Set(stored.flatMap((column, i) => (isReal(column) ? [i] : [])))
-  const about = { name, columns, defaults, key, guarded, reals, loose, uniques }
-  return { ...about, references: [], referencedBy: [] }
+  const typed = (wanted: RegExp, not: RegExp) =>
+    new Set(
+      stored.flatMap(({ type }, i) =>
+        wanted.test(String(type)) && !not.test(String(type)) ? [i] : [],
+      ),
+    )
+  const reals = typed(/REAL|FLOA|DOUB/i, /INT|CHAR|CLOB|TEXT|BLOB/i)
+  const integers = typed(/INT/i, NEVER)
+  const texts = typed(/CHAR|CLOB|TEXT/i, /INT/i)
+  const kinds = { reals, integers, texts, loose, guarded }
+  const about = { name, columns, defaults, key, places, uniques, ...kinds }
+  return { ...about, references: [], referencedBy: [], tied: new Set() }
 }
 
 function readUniques(
@@ -211,9 +228,20 @@ function withForeignKeys(tables: ReadonlyMap<string, MergeTable>, query: Query):
     [...tables].map(([name, table]) => {
       const references = all.filter(({ child }) => is(child, name))
       const referencedBy = all.filter(({ parent }) => is(parent, name))
-      return [name, { ...table, references, referencedBy }]
+      const tied = tiedColumns({ ...table, references, referencedBy })
+      return [name, { ...table, references, referencedBy, tied }]
     }),
   )
+}
+
+function tiedColumns({ columns, key, uniques, references, referencedBy }: MergeTable) {
+  const all = columns.map((_, i) => i)
+  return new Set([
+    ...key,
+    ...uniques.flatMap(({ mentions }) => mentions ?? all),
+    ...references.flatMap((reference) => reference.columns),
+    ...referencedBy.flatMap(({ parentColumns }) => parentColumns),
+  ])
 }
 
 function foreignKeysOf(

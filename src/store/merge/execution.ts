@@ -5,22 +5,21 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { QuorateError } from '../../base/errors.ts'
 import type { KeyIndex } from '../../core/order/clock/key-index.ts'
-import { KeySet } from '../../core/order/clock/key-set.ts'
+import { type Key, KeySet } from '../../core/order/clock/key-set.ts'
 import type { ClockTime, Origin } from '../../core/order/clock/stamp.ts'
 import { hasDeletes, readExactly } from '../../model/changeset.ts'
+import type { RuleOutcome } from './by-rules.ts'
 import { asStored, type Catalog, grown, tableOf } from './catalog.ts'
 import { type Conflict, type Deleted, staysOpen } from './conflict.ts'
+import { BatchSize, Course, type CourseHost, type Pending } from './course.ts'
 import type { MergeTables, Ran, Transaction } from './merge-tables.ts'
 import type { MergeParts } from './parts.ts'
-import { beyond, type Placed } from './placed.ts'
+import { beyond, isEmpty, type Placed } from './placed.ts'
 import type { Reading } from './reading.ts'
+import { RowMemory } from './row-memory.ts'
 import type { MergeRules } from './rules.ts'
 import { pick } from './table-rows.ts'
 import { applyInverses } from './take-back.ts'
-
-/** Transactions applied as one; fewer after one did not fit, and more again. */
-const BATCH_MAX = 512
-const BATCH_MIN = 8
 
 export class Execution {
   /** To be replaced when the schema or the rules have changed. */
@@ -28,7 +27,7 @@ export class Execution {
   readonly #db: DatabaseSync
   readonly #tables: MergeTables
   readonly #parts: MergeParts
-  #batchMax = BATCH_MAX
+  readonly #batchSize = new BatchSize()
 
   constructor(db: DatabaseSync, tables: MergeTables, parts: MergeParts, reading: Reading) {
     this.#db = db
@@ -49,7 +48,10 @@ export class Execution {
       const detail = `Transactions from ${undo.at(-1)?.stamp.time} on can't be taken back: rows have changed.`
       throw new QuorateError('LOG_CORRUPT', detail)
     }
-    for (const { stamp } of undo) this.#tables.remove(stamp, this.#parts.withdraws)
+    for (const each of undo) {
+      this.#tables.remove(each, each.effect === null)
+      if (this.#parts.withdraws && each.effect !== null) this.#tables.withdraw(each.stamp)
+    }
   }
 
   /**
@@ -65,29 +67,59 @@ export class Execution {
     index: KeyIndex | null,
   ): readonly Placed[] {
     const reached: Placed[] = []
+    const { context } = this.reading
     // What writes where something was taken back will hardly find everything as it was.
     const disputed = new KeySet()
     for (const { footprint } of undone) disputed.addAll(footprint.written)
-    let batch = this.#parts.createBatch()
-    let some: Placed[] = []
-    for (const each of run) {
-      const doubtful =
-        disputed.hasAny(each.own.written) ||
-        index?.hasUnseen(each.own.written, each.stamp.origin, each.seen)
-      if (doubtful || some.length >= this.#batchMax || !batch.mayTake(each.own)) {
-        this.#runSome(some, reached)
-        batch = this.#parts.createBatch()
-        some = []
-      }
-      if (doubtful) {
-        this.#runSome([each], reached)
-        continue
-      }
-      batch.take(each.own)
-      some.push(each)
-    }
-    this.#runSome(some, reached)
+    const contested = contestedOf(run)
+    const hasUnseen = (keys: readonly Key[], { stamp: { origin }, seen }: Placed) =>
+      index?.hasUnseen(keys, origin, seen) === true
+    new Course(
+      this.#hostOf(reached),
+      new RowMemory(context.rows),
+      this.#batchSize,
+      (each) => disputed.hasAny(each.own.written) || hasUnseen(each.own.written, each),
+      (each) => contested.hasAny(each.own.values) || hasUnseen(each.own.values, each),
+    ).run(run)
     return reached
+  }
+
+  #hostOf(reached: Placed[]): CourseHost {
+    return {
+      createBatch: this.#parts.createBatch,
+      foresee: (memory, { changes }) => this.#parts.foresee(this.reading.context, memory, changes),
+      apply: (some) => this.#apply(some),
+      applied: ({ each, forecast }) => {
+        if (forecast.kind === 'as-made') this.note(each, false)
+        else reached.push(this.#noteDecided(each, { ...forecast, deleted: [] }))
+      },
+      runByRules: (each, memory) => {
+        const outcome = this.#runByRules(each)
+        reached.push(this.#noteDecided(each, outcome))
+        this.#dropRows(outcome.effect, memory)
+      },
+      forgetRows: ({ changes }, memory) => this.#dropRows(changes, memory),
+    }
+  }
+
+  /** As one. */
+  #apply(some: readonly Pending[]): boolean {
+    const [first] = some
+    // Its changes could not be taken back: they lack what was in the columns added since.
+    if (some.length === 1 && first?.each.own.narrow && first.each.own.deletes) return false
+    return this.#applySome(
+      some.map(({ each, forecast }) => {
+        return forecast.kind === 'as-made' ? each : { ...each, changes: forecast.effect }
+      }),
+    )
+  }
+
+  #dropRows(changes: Uint8Array, memory: RowMemory): void {
+    if (memory.isEmpty) return
+    for (const { table: name, before, after } of readExactly(changes)) {
+      const table = tableOf(this.reading.catalog, name)
+      memory.drop(table, pick(before ?? after ?? [], table.key))
+    }
   }
 
   /**
@@ -99,7 +131,7 @@ export class Execution {
     let batch = this.#parts.createBatch()
     let some: Placed[] = []
     for (const each of run) {
-      if (some.length >= BATCH_MAX || !batch.mayTake(each.own)) {
+      if (some.length >= BatchSize.MOST || !batch.mayTake(each.own)) {
         if (!this.#applySome(some)) return false
         batch = this.#parts.createBatch()
         some = []
@@ -117,44 +149,23 @@ export class Execution {
       foreignKeys: some.some(({ own }) => own.foreign) ? context.foreignKeys : null,
       exactly: some.some(({ own }) => own.loose) ? context : null,
     }
-    const changesets = some.map(({ changes }) => changes)
+    const changesets = some.map(({ changes }) => changes).filter(({ length }) => length > 0)
+    if (changesets.length === 0) return true
     return this.#parts.applyNatively(this.#db, changesets, checks)
   }
 
-  /** As one if that works; else in halves, in their order. */
-  #runSome(some: readonly Placed[], reached: Placed[]): void {
-    if (some.length === 0) return
-    const [only] = some
-    if (only?.own.narrow && only.own.deletes) {
-      // Its changes could not be taken back: they lack what was in the columns added since.
-      reached.push(this.#runByRules(only))
-      return
-    }
-    if (this.#applySome(some)) {
-      this.#batchMax = Math.min(this.#batchMax * 2, BATCH_MAX)
-      for (const each of some) this.note(each, false)
-      return
-    }
-    if (some.length === 1 && only !== undefined) reached.push(this.#runByRules(only))
-    else {
-      this.#batchMax = Math.max(this.#batchMax >> 1, BATCH_MIN)
-      const half = some.length >> 1
-      this.#runSome(some.slice(0, half), reached)
-      this.#runSome(some.slice(half), reached)
-    }
-  }
-
-  #runByRules(each: Placed): Placed {
-    const { context, footprints, catalog, rules } = this.reading
+  #runByRules(each: Placed): RuleOutcome {
     const findDeleted = this.#parts.findDeleted((table, key) =>
       this.#tables.findDeleted(table, key, each),
     )
-    const { conflicts, deleted, effect, touched } = this.#parts.runByRules(
-      { ...context, findDeleted },
-      each.changes,
-    )
+    return this.#parts.runByRules({ ...this.reading.context, findDeleted }, each.changes)
+  }
+
+  /** @returns it, with what it met besides its own */
+  #noteDecided(each: Placed, { conflicts, deleted, effect, touched }: RuleOutcome): Placed {
+    const { footprints, catalog, rules } = this.reading
     const reached = beyond(footprints.ofRows(touched), each.own)
-    this.#tables.add({ ...each, effect, reached })
+    this.#tables.add({ ...each, effect, reached: isEmpty(reached) ? null : reached })
     this.#tables.bury(each, deleted)
     for (const [i, conflict] of conflicts.entries()) {
       this.#tables.report(each.stamp, i, conflict, isOpen(conflict, rules, catalog))
@@ -211,4 +222,14 @@ function deletedBy({ changes }: Transaction, catalog: Catalog): readonly Deleted
 
 function isOpen(conflict: Conflict, rules: MergeRules, catalog: Catalog): boolean {
   return staysOpen(conflict, rules, tableOf(catalog, conflict.table).columns)
+}
+
+/** The values of unique indexes that more than one of them takes or gives up. */
+function contestedOf(run: readonly Placed[]): KeySet {
+  const [once, more] = [new KeySet(), new KeySet()]
+  for (const { own } of run) {
+    if (own.values.length === 0) continue
+    for (const key of new Set(own.values)) (once.has(key) ? more : once).add(key)
+  }
+  return more
 }

@@ -12,6 +12,10 @@ import type { Cells, Row } from './table-rows.ts'
 export interface MergeFootprint extends Footprint {
   /** Of `written`: values and rows that a constraint looks at. */
   readonly guarded: readonly Key[]
+  /** Rows that change and that a CHECK looks at; not in `guarded`. */
+  readonly checked: readonly CheckedRow[]
+  /** Of `guarded`: values of unique indexes that it takes or gives up. */
+  readonly values: readonly Key[]
   /** Of `written`: keys that foreign keys may refer to from now on, and no longer. */
   readonly added: readonly Key[]
   readonly removed: readonly Key[]
@@ -28,6 +32,12 @@ export interface MergeFootprint extends Footprint {
   readonly alone: boolean
   /** It is of a time with fewer columns: what it deletes may hold more than it knows of. */
   readonly narrow: boolean
+}
+
+/** A row of `written`, and columns of it that change for sure: what SQLite takes for equal is none. */
+export interface CheckedRow {
+  readonly key: Key
+  readonly columns: readonly number[]
 }
 
 /** A row before and after; null: it was not there. An undefined cell did not change. */
@@ -55,6 +65,8 @@ interface TablePlan {
   readonly table: MergeTable
   /** No two transactions may change one row and be applied as one. */
   readonly guarded: boolean
+  /** That is because of a CHECK or a generated column alone. */
+  readonly checked: boolean
   /** Its rows meet others by their keys only. */
   readonly plain: boolean
   /** Then: what is beside the key does not matter to anybody. */
@@ -109,16 +121,15 @@ function planOf(table: MergeTable): TablePlan {
   const parents = new Map(
     table.referencedBy.map(({ parentColumns }) => [parentColumns.join(','), parentColumns]),
   )
-  const guarded =
-    table.guarded ||
-    table.loose ||
-    table.referencedBy.some(({ parentColumns }) => parentColumns.length > 1)
+  const hasWideKey = table.referencedBy.some(({ parentColumns }) => parentColumns.length > 1)
+  const guarded = table.guarded || table.loose || hasWideKey
   const ties = [...table.uniques, ...table.references, ...table.referencedBy]
   const plain = !guarded && ties.length === 0
   const { key } = table
   return {
     table,
     guarded,
+    checked: table.guarded && !table.loose && !hasWideKey,
     plain,
     layout: plain && isAscending(key) ? { columns: table.columns.length, key } : null,
     row: seedOf('row', table.name),
@@ -187,20 +198,29 @@ class Reader implements RowVisitor {
   }
 
   endKey(isDelete: boolean): void {
-    this.#made.written.push(endKey())
-    this.#made.deletes ||= isDelete
+    const made = this.#made
+    made.written = plus(made.written, endKey())
+    made.deletes ||= isDelete
   }
 }
 
-/** Shared, since most have none: never to be changed. */
+/** Most footprints are a few rows and nothing else: what is empty is shared. */
 const NO_KEYS: Key[] = []
 
+function plus(keys: Key[], key: Key): Key[] {
+  if (keys === NO_KEYS) return [key]
+  keys.push(key)
+  return keys
+}
+
 class Draft implements MergeFootprint {
-  readonly written: Key[] = []
+  written = NO_KEYS
   needed = NO_KEYS
   guarded = NO_KEYS
+  values = NO_KEYS
   added = NO_KEYS
   removed = NO_KEYS
+  readonly checked: CheckedRow[] = []
   deletes = false
   foreign = false
   loose = false
@@ -211,7 +231,7 @@ class Draft implements MergeFootprint {
     const isUpdate = before !== null && after !== null
     this.deletes ||= after === null
     const row = keyOf(plan.row, before ?? after ?? [], plan.table.key)
-    this.written.push(row)
+    this.written = plus(this.written, row)
     if (plan.plain) return
     this.loose ||= plan.table.loose
     for (const { whole, mentions } of plan.opaque) {
@@ -223,7 +243,9 @@ class Draft implements MergeFootprint {
       (plans) => plans.filter(changes),
     )
     // A child must not come without a parent and go again before anybody looks.
-    if (plan.guarded || (references ?? []).length > 0) this.#guard(row)
+    const hasReference = (references ?? []).length > 0
+    if (isUpdate && plan.checked && !hasReference) this.#check(plan.table, row, after)
+    else if (plan.guarded || hasReference) this.guarded = plus(this.guarded, row)
     const now = isUpdate ? filled(after, before) : after
     for (const cells of [before, now]) {
       if (cells === null) continue
@@ -233,17 +255,16 @@ class Draft implements MergeFootprint {
     }
   }
 
+  #check({ reals }: MergeTable, key: Key, after: Cells): void {
+    // Of REALs 0.0 and -0.0 are equal.
+    const columns = [...after.keys()].filter((i) => after[i] !== undefined && !reals.has(i))
+    this.checked.push({ key, columns })
+  }
+
   #write(key: Key): void {
-    this.written.push(key)
-    this.#guard(key)
-  }
-
-  #guard(key: Key): void {
-    this.guarded = extended(this.guarded, key)
-  }
-
-  #need(key: Key): void {
-    this.needed = extended(this.needed, key)
+    this.written = plus(this.written, key)
+    this.guarded = plus(this.guarded, key)
+    this.values = plus(this.values, key)
   }
 
   /**
@@ -254,7 +275,7 @@ class Draft implements MergeFootprint {
     const known = knownOf(cells, columns)
     if (known === 'all') {
       this.#write(keyOf(seed, cells, columns))
-      this.#need(whole)
+      this.needed = plus(this.needed, whole)
     } else if (known === 'some') {
       this.#write(whole)
       this.alone = true
@@ -266,10 +287,10 @@ class Draft implements MergeFootprint {
     const known = knownOf(cells, columns)
     if (known === 'none') return
     const key = known === 'all' ? keyOf(seed, cells, columns) : whole
-    this.written.push(key)
-    if (known === 'all') this.#need(whole)
-    if (was) this.removed = extended(this.removed, key)
-    else this.added = extended(this.added, key)
+    this.written = plus(this.written, key)
+    if (known === 'all') this.needed = plus(this.needed, whole)
+    if (was) this.removed = plus(this.removed, key)
+    else this.added = plus(this.added, key)
     this.foreign = true
     this.alone ||= known === 'some'
   }
@@ -281,18 +302,9 @@ class Draft implements MergeFootprint {
     this.foreign = true
     this.alone ||= known === 'some'
     // Whichever parents come or go may be meant.
-    if (known === 'some') this.written.push(whole)
-    else {
-      this.#need(keyOf(seed, cells, columns))
-      this.#need(whole)
-    }
+    if (known === 'some') this.written = plus(this.written, whole)
+    else this.needed = plus(plus(this.needed, keyOf(seed, cells, columns)), whole)
   }
-}
-
-function extended(keys: Key[], key: Key): Key[] {
-  if (keys === NO_KEYS) return [key]
-  keys.push(key)
-  return keys
 }
 
 /** What an update left alone is as before. */

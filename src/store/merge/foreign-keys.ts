@@ -24,11 +24,12 @@ export class ForeignKeys {
   holdAfter(bytes: Uint8Array): boolean {
     for (const { table: name, before, after } of readExactly(bytes)) {
       const table = tableOf(this.#catalog, name)
-      if (table.references.length + table.referencedBy.length === 0) continue
-      const row = this.#rows.find(table, pick(before ?? after ?? [], table.key))
       const isUpdate = before !== null && after !== null
       const changed = ({ columns }: { readonly columns: readonly number[] }) =>
         !isUpdate || columns.some((column) => after[column] !== undefined)
+      const isParent = table.referencedBy.some((each) => changed({ columns: each.parentColumns }))
+      if (!isParent && !table.references.some(changed)) continue
+      const row = this.#rows.find(table, pick(before ?? after ?? [], table.key))
       if (row !== null && this.orphaned(table, row, changed) !== null) return false
       if (before === null) continue
       const was = before.map((value, i) => (value === undefined ? (row?.[i] ?? null) : value))

@@ -12,6 +12,7 @@ import {
   type Origin,
   type Stamp,
 } from '../../core/order/clock/stamp.ts'
+import { hasDeletes } from '../../model/changeset.ts'
 import type { ExactValue } from '../../model/exact-value.ts'
 import type { ConflictNotice } from '../../model/origin-entry.ts'
 import type { Conflict, Deleted } from './conflict.ts'
@@ -110,12 +111,17 @@ const SQL = {
   forgetConflicts: 'delete from quorate_conflicts where time <= ? and open = 0',
 } as const
 
+/** What transactions had seen, in memory: read again and again where many are taken back. */
+const FRONTIERS_MAX = 256
+
 export class MergeTables {
   /** What is not in the file yet. */
   readonly recent = new RecentTransactions()
   readonly #statements: Readonly<Record<keyof typeof SQL, StatementSync>>
   #seen: Frontier | null = null
   #seenText = ''
+  /** Frontiers by their text. */
+  readonly #frontiers = new Map<string, Frontier>()
   /** Conflicts since `watch`, by their whole content: reported now, and those that were there. */
   #reported = new Map<string, ConflictNotice>()
   #withdrawn = new Set<string>()
@@ -134,7 +140,7 @@ export class MergeTables {
   *later({ time, origin }: Stamp): Generator<Ran, void, undefined> {
     assert(this.recent.isEmpty, () => `${this.recent.bytes} bytes are not in the file`)
     for (const row of this.#statements.later.iterate(time, origin)) {
-      yield ranOf(row as unknown as Stored)
+      yield this.#ran(row as unknown as Stored)
     }
   }
 
@@ -142,7 +148,23 @@ export class MergeTables {
     const recent = this.recent.get(stamp)
     if (recent !== null) return { ...recent, effect: null, reached: null }
     const row = this.#statements.get.get(stamp.time, stamp.origin)
-    return row === undefined ? null : ranOf(row as unknown as Stored)
+    return row === undefined ? null : this.#ran(row as unknown as Stored)
+  }
+
+  #ran({ time, origin, sequence, seen, changes, effect, reached }: Stored): Ran {
+    const met = reached === null ? null : unpack(reached)
+    const stamp = { time, origin }
+    return { stamp, sequence, seen: this.#frontierOf(seen), changes, effect, reached: met }
+  }
+
+  /** Those of one entry have seen the same. */
+  #frontierOf(text: string): Frontier {
+    const known = this.#frontiers.get(text)
+    if (known !== undefined) return known
+    const made = new Map(JSON.parse(text) as [Origin, number][])
+    if (this.#frontiers.size >= FRONTIERS_MAX) this.#frontiers.clear()
+    this.#frontiers.set(text, made)
+    return made
   }
 
   /**
@@ -268,14 +290,18 @@ export class MergeTables {
     }
   }
 
-  /** Forgets that a transaction has run, and what it left. */
-  remove({ time, origin }: Stamp, withConflicts: boolean): void {
+  /**
+   * Forgets that a transaction has run, and what it left.
+   *
+   * @param asMade it ran as it was made: then there is no conflict of it
+   */
+  remove({ stamp: { time, origin }, changes }: Transaction, asMade: boolean): void {
     this.#statements.remove.run(time, origin)
-    this.#statements.unbury.run(time, origin)
-    if (withConflicts) this.#withdraw(time, origin)
+    if (!asMade || hasDeletes(changes)) this.#statements.unbury.run(time, origin)
   }
 
-  #withdraw(time: ClockTime, origin: Origin): void {
+  /** Forgets the conflicts of a transaction. */
+  withdraw({ time, origin }: Stamp): void {
     for (const { number, kind, name: table } of this.#statements.withdraw.all(time, origin)) {
       const notice = { time, origin, number, kind, table }
       const key = JSON.stringify(notice)
@@ -355,12 +381,6 @@ interface Stored {
   readonly changes: Uint8Array
   readonly effect: Uint8Array | null
   readonly reached: Uint8Array | null
-}
-
-function ranOf({ time, origin, sequence, seen, changes, effect, reached }: Stored): Ran {
-  const known = new Map(JSON.parse(seen) as [Origin, number][])
-  const met = reached === null ? null : unpack(reached)
-  return { stamp: { time, origin }, sequence, seen: known, changes, effect, reached: met }
 }
 
 /** Keys as doubles: how many are written, those, and those needed. */

@@ -3,12 +3,12 @@
  * SQLite itself, many at once.
  */
 import { constants, type DatabaseSync } from 'node:sqlite'
-import { KeySet } from '../../core/order/clock/key-set.ts'
+import { type Key, KeySet } from '../../core/order/clock/key-set.ts'
 import { readExactly } from '../../model/changeset.ts'
-import { concatenate } from '../../model/changeset-bytes.ts'
+import { joinByTable } from '../../model/changeset-bytes.ts'
 import { type ExactValue, identical } from '../../model/exact-value.ts'
 import { type Catalog, tableOf } from './catalog.ts'
-import type { MergeFootprint } from './footprint.ts'
+import type { CheckedRow, MergeFootprint } from './footprint.ts'
 import type { ForeignKeys } from './foreign-keys.ts'
 import { pick, type TableRows } from './table-rows.ts'
 
@@ -29,7 +29,8 @@ export function applyNatively(
   changesets: readonly Uint8Array[],
   { foreignKeys, exactly }: Checks,
 ): boolean {
-  const bytes = changesets.length === 1 ? (changesets[0] ?? EMPTY) : concatenate(changesets)
+  // No constraint spans tables but for foreign keys, which are looked at afterwards.
+  const bytes = joinByTable(changesets)
   if (exactly !== null && !isAsBefore(bytes, exactly.catalog, exactly.rows)) return false
   const onConflict = () => constants.SQLITE_CHANGESET_ABORT
   if (foreignKeys === null) return db.applyChangeset(bytes, { onConflict })
@@ -52,8 +53,6 @@ function isAsBefore(bytes: Uint8Array, catalog: Catalog, rows: TableRows): boole
   return true
 }
 
-const EMPTY = new Uint8Array()
-
 /**
  * Transactions that may be applied as one changeset because that can only succeed if each succeeds
  * by itself. A constraint must not be looked at later than it would be alone: SQLite puts off a
@@ -61,21 +60,42 @@ const EMPTY = new Uint8Array()
  */
 export class Batch {
   readonly #guarded = new KeySet()
+  /** The columns that change last of rows that a CHECK looks at. */
+  readonly #checked = new Map<Key, readonly number[]>()
   readonly #needed = new KeySet()
   readonly #removed = new KeySet()
   #alone = false
 
-  mayTake({ guarded, needed, added, alone }: MergeFootprint): boolean {
+  mayTake({ guarded, checked, needed, added, alone }: MergeFootprint): boolean {
     if (alone || this.#alone || this.#guarded.hasAny(guarded)) return false
+    if (guarded.some((key) => this.#checked.has(key))) return false
+    if (!checked.every((row) => this.#mayChange(row))) return false
     // A parent that comes too late for an earlier child, or comes back; a child that goes too late.
     if (this.#needed.hasAny(added) || this.#removed.hasAny(added)) return false
     return !this.#removed.hasAny(needed)
   }
 
-  take({ guarded, needed, removed, alone }: MergeFootprint): void {
+  take({ guarded, checked, needed, removed, alone }: MergeFootprint): void {
     this.#alone ||= alone
     this.#guarded.addAll(guarded)
+    for (const { key, columns } of checked) this.#checked.set(key, columns)
     this.#needed.addAll(needed)
     this.#removed.addAll(removed)
   }
+
+  /**
+   * Of two changes of a row that have a column in common the later can't be made without the earlier:
+   * if SQLite puts that off, the later one finds another value, and nothing is applied at all.
+   */
+  #mayChange({ key, columns }: CheckedRow): boolean {
+    if (this.#guarded.has(key)) return false
+    const last = this.#checked.get(key)
+    return last === undefined || columns.some((column) => last.includes(column))
+  }
+}
+
+/** The same of a transaction that will not change all columns that its changeset tells. */
+export function partly(own: MergeFootprint): MergeFootprint {
+  const guarded = [...own.guarded, ...own.checked.map(({ key }) => key)]
+  return { ...own, guarded, checked: [] }
 }

@@ -22,7 +22,7 @@ import { releaseDerived } from './derived.ts'
 import { Execution } from './execution.ts'
 import { type Keyed, MergeTables, type Ran, type Transaction } from './merge-tables.ts'
 import { type MergeParts, PARTS } from './parts.ts'
-import { joined, NOBODY, nameOf, type Placed } from './placed.ts'
+import { isEmpty, joined, NOBODY, nameOf, type Placed } from './placed.ts'
 import { type Reading, read } from './reading.ts'
 import type { MergeFunctions } from './rule-book.ts'
 import { TailIndex } from './tail-index.ts'
@@ -229,7 +229,10 @@ export class OrderedTransactions {
       const detail = `Transactions from ${first.stamp.time} on can't be taken back: rows have changed.`
       throw new QuorateError('LOG_CORRUPT', detail)
     }
-    for (const { stamp } of last) this.#tables.remove(stamp, this.#parts.withdraws)
+    for (const each of last) {
+      this.#tables.remove(each, false)
+      this.#tables.withdraw(each.stamp)
+    }
     if (!this.#tables.hasFrom(first.stamp)) return
     const detail = `Transactions from ${first.stamp.time} on can't be taken back: others have run after them.`
     throw new QuorateError('LOG_CORRUPT', detail)
@@ -414,7 +417,7 @@ export class OrderedTransactions {
       this.#execution.takeBack(undo)
       const reached = this.#execution.run(run, undo, this.#tail.index)
       const isDone = !this.#meetsOthers(reached, run, earliest)
-      for (const each of reached) this.#tail.add(each, each.footprint)
+      for (const each of reached) if (!isEmpty(each.footprint)) this.#tail.add(each, each.footprint)
       if (isDone) {
         this.#db.exec('release _quorate_place')
         this.#noteArrivals(coming)
@@ -453,11 +456,7 @@ export class OrderedTransactions {
   }
 
   #meetsOthers(reached: readonly Placed[], run: readonly Placed[], earliest: Stamp): boolean {
-    if (
-      reached.every(({ footprint }) => footprint.written.length + footprint.needed.length === 0)
-    ) {
-      return false
-    }
+    if (reached.every(({ footprint }) => isEmpty(footprint))) return false
     const except = new Set(run.map(({ stamp }) => nameOf(stamp)))
     return this.#parts.place(reached, this.#later(earliest, new Map(), except)).undo.length > 0
   }

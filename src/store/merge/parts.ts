@@ -5,9 +5,11 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { place } from '../../core/order/clock/placement.ts'
 import { invertChangeset } from '../../model/changeset.ts'
-import { type FindDeleted, type RuleContext, type RuleOutcome, runByRules } from './by-rules.ts'
+import { type RuleContext, type RuleOutcome, runByRules } from './by-rules.ts'
 import { type Catalog, readCatalog } from './catalog.ts'
+import type { FindDeleted } from './deciding.ts'
 import { Footprints } from './footprint.ts'
+import { foresee } from './forecast.ts'
 import { ForeignKeys } from './foreign-keys.ts'
 import { applyNatively, Batch } from './native.ts'
 import { decide } from './rules.ts'
@@ -20,6 +22,7 @@ export interface MergeParts {
   readonly createBatch: () => Pick<Batch, 'mayTake' | 'take'>
   readonly place: typeof place
   readonly applyNatively: typeof applyNatively
+  readonly foresee: typeof foresee
   readonly runByRules: (context: RuleContext, changes: Uint8Array) => RuleOutcome
   readonly decide: typeof decide
   readonly invert: (changes: Uint8Array) => Uint8Array
@@ -38,6 +41,7 @@ export const PARTS: MergeParts = {
   createBatch: () => new Batch(),
   place,
   applyNatively,
+  foresee,
   runByRules,
   decide,
   invert: invertChangeset,

@@ -105,7 +105,8 @@ function added(base: ExactValue, ours: ExactValue, theirs: ExactValue): Decision
   return Number.isFinite(sum) ? { value: sum, lost: undefined } : null
 }
 
-function isNumber(value: ExactValue): value is bigint | number {
+/** INTEGER or REAL. */
+export function isNumber(value: ExactValue): value is bigint | number {
   return typeof value === 'bigint' || typeof value === 'number'
 }
 

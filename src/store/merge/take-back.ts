@@ -1,7 +1,7 @@
 /** Takes back what a transaction did, as if it had never run. */
 import { constants, type DatabaseSync } from 'node:sqlite'
 import { readExactly } from '../../model/changeset.ts'
-import { concatenate, sectionsOf } from '../../model/changeset-bytes.ts'
+import { joinByTable, sectionsOf } from '../../model/changeset-bytes.ts'
 import { identical } from '../../model/exact-value.ts'
 import { type Catalog, tableOf } from './catalog.ts'
 import { type Cells, pick, type Row, TableRows } from './table-rows.ts'
@@ -18,7 +18,7 @@ export function applyInverses(
 ): boolean {
   const onConflict = () => constants.SQLITE_CHANGESET_ABORT
   const asOne = inverses.length === 1 || !inverses.some((each) => isNarrow(each, catalog))
-  if (asOne && db.applyChangeset(concatenate(inverses), { onConflict })) return true
+  if (asOne && db.applyChangeset(joinByTable(inverses), { onConflict })) return true
   if (inverses.length > 1) return inverses.every((each) => applyInverses(db, [each], catalog))
   // SQLite puts rows in place one by one, and one may be in the way of another.
   return inverses.every((each) => applyByRows(each, catalog, new TableRows(db)))

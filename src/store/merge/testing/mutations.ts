@@ -59,7 +59,7 @@ class NoneLeft extends ForeignKeys {
 }
 class NoGuard extends Batch {
   override mayTake(footprint: Parameters<Batch['mayTake']>[0]): boolean {
-    return super.mayTake({ ...footprint, guarded: [] })
+    return super.mayTake({ ...footprint, guarded: [], checked: [] })
   }
 }
 class LateParents extends Batch {
@@ -208,6 +208,34 @@ export const MUTATIONS: Readonly<Record<string, Mutation>> = {
   dropsConflicts: {
     parts: {
       runByRules: (context, changes) => ({ ...PARTS.runByRules(context, changes), conflicts: [] }),
+    },
+    seed: 1,
+  },
+  // What is foreseen
+  foreseesNoConflicts: {
+    parts: {
+      foresee: (...about) => {
+        const forecast = PARTS.foresee(...about)
+        return forecast.kind === 'decided' ? { ...forecast, conflicts: [] } : forecast
+      },
+    },
+    seed: 1,
+  },
+  foreseesNoAbort: {
+    parts: {
+      foresee: (context, memory, changes) => {
+        const rules = { ...context.rules, aborts: () => false }
+        return PARTS.foresee({ ...context, rules }, memory, changes)
+      },
+    },
+    seed: 5,
+  },
+  foreseesFromOldRows: {
+    parts: {
+      foresee: (context, memory, changes) => {
+        const old = { find: memory.find.bind(memory), put: () => {} }
+        return PARTS.foresee(context, old, changes)
+      },
     },
     seed: 1,
   },
