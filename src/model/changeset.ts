@@ -374,7 +374,7 @@ export function visitRows(bytes: Uint8Array, visitor: RowVisitor): void {
   let seen = -1
   for (let op = nextChange(cursor); op !== 0; op = nextChange(cursor)) {
     if (cursor.name !== seen) {
-      const layout = visitor.table(tableName(cursor))
+      const layout = visitor.table(tableName(bytes, cursor.name))
       keysOnly = layout !== null && isLaidOut(cursor, layout)
       seen = cursor.name
     }

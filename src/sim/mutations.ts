@@ -161,7 +161,7 @@ function skipsInverse(store: RunsCommands): RunsCommands {
   return {
     run: (command) => {
       if (command.kind !== 'truncate') return store.run(command)
-      const { applied, last } = store.state().log
+      const { applied, last } = store.log
       const to = toLogIndex(Math.min(applied, last.index))
       const from = toLogIndex(command.to + 1)
       const range = { kind: 'read', from, to, bytesMax: Number.MAX_SAFE_INTEGER } as const

@@ -119,7 +119,7 @@ export class SimNode {
     const { clockDriftPermille: drift } = profile
     this.clockRate = drift === 0 ? 1 : 1 + prng.intInclusive(-drift, drift) / 1_000
     const store = this.#open()
-    const { log } = store.state()
+    const { log } = store
     this.ledger = new NodeLedger(id, log, readLog(store, log))
     this.disk.settled()
     this.#start(store, log)
@@ -183,7 +183,7 @@ export class SimNode {
     const before = this.ledger
     const store = this.#open()
     this.disk.reopened()
-    const { log } = store.state()
+    const { log } = store
     this.ledger = new NodeLedger(this.id, log, readLog(store, log))
     this.#options.watch.note(this.name, `restart at ${log.last.index} of term ${log.last.term}`)
     this.#start(store, log)

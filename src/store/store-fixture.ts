@@ -123,13 +123,13 @@ export class Replica {
 
   /** What a command of the leader's says beside its programs. */
   get #round() {
-    const several = this.store.state().origins !== null
+    const several = this.store.origins !== null
     const { at, originating } = this
     return { ticket: TICKET, at, ...(several ? { originating } : {}) }
   }
 
   get log() {
-    return this.store.state().log
+    return this.store.log
   }
 
   /** Runs a command that must not fail. */

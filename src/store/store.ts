@@ -3,9 +3,11 @@
  * state. A worker thread runs it in production, the simulator in its one thread; so it has no
  * timers, promises, clock or chance of its own, and the same commands give the same file content.
  */
+
 import { AssertionError, assert, present, unreachable } from '../base/assert.ts'
 import type { LogIndex } from '../base/brand.ts'
 import { toErrorData } from '../base/errors.ts'
+import type { LogState } from '../core/order/leader/types.ts'
 import type { Entry } from '../model/entry.ts'
 import { Applier } from './apply/apply.ts'
 import { keepUnshipped, truncate } from './apply/truncate.ts'
@@ -25,7 +27,7 @@ import { Log } from './log.ts'
 import { Origins } from './origins/origins.ts'
 import { exchangeState, readOrigins } from './origins/serving.ts'
 import { readStable } from './origins/stable-read.ts'
-import type { StoreCommand, StoreReply, StoreState } from './types.ts'
+import type { OriginsState, StoreCommand, StoreReply, StoreState } from './types.ts'
 
 interface Opened extends OpenedLog {
   readonly leader: Leader
@@ -66,10 +68,19 @@ export class Store {
     return this.#foreignWritesBefore + this.#opened.connections.foreignWrites
   }
 
+  get log(): LogState {
+    return this.#opened.log.state
+  }
+
+  get origins(): OriginsState | null {
+    return this.#opened.origins.state
+  }
+
+  /** All that is known of the file, for who has just opened it: the sizes in it take a while. */
   state(): StoreState {
-    const { log, origins } = this.#opened
-    const { identity, state } = log
-    return { identity, log: state, logParts: log.parts(), origins: origins.state }
+    const { log, origins } = this
+    const { identity } = this.#opened.log
+    return { identity, log, logParts: this.#opened.log.parts(), origins }
   }
 
   /** Rolls an open transaction back and closes the file. */

@@ -120,7 +120,7 @@ function awaitCommit(
 /** Null: the copy is of nobody who writes, or has not heard of the group yet. */
 function found(needs: EnteringNeeds, snapshot: string, origin: string): Founded | null {
   const store = Store.open(snapshot, { functions: FUNCTIONS })
-  const { origins } = store.state()
+  const { origins } = store
   store.close()
   const isWriter = (name: string | undefined): boolean => {
     const known = origins?.cluster.origins.find((each) => each.origin === name)

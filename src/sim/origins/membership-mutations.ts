@@ -67,7 +67,7 @@ export const MEMBERSHIP_MUTATIONS: Readonly<Record<string, OriginsMutation>> = {
       wrapStore: (store) => ({
         run: (command) => {
           if (command.kind !== 'found' || !(store instanceof Store)) return store.run(command)
-          const self = store.state().origins?.self ?? ''
+          const self = store.origins?.self ?? ''
           return store.run({ ...command, origin: { self, cluster: null } })
         },
       }),

@@ -142,7 +142,7 @@ test('tables that can not be merged are not adopted', (t) => {
     origin: { self: 'o0', cluster: clusterOf(1) },
   })
   assert.equal(reply.kind === 'failed' && reply.error.code, 'NOT_ADOPTABLE')
-  assert.equal(replica.store.state().origins, null)
+  assert.equal(replica.store.origins, null)
   assert.equal(replica.store.state().identity, null)
   assert.deepEqual(replica.query('select name from sqlite_schema'), [['loose']])
 })

@@ -42,7 +42,7 @@ export function startOrigins(
 }
 
 export function originsOf(replica: Replica) {
-  const { origins } = replica.store.state()
+  const { origins } = replica.store
   assert.ok(origins !== null)
   return origins
 }
