@@ -124,5 +124,5 @@ test('with one leader there are no zones', (t) => {
     match(outcome(insert(world, 'a1', 1, level)), /^LEVEL_UNSUPPORTED/)
     equal(world.read('a1', 'select 1', level), 'LEVEL_UNSUPPORTED')
   }
-  match(administer(world, { kind: 'setZone', group: 'a', zone: 'east' }), /^BAD_REQUEST/)
+  match(administer(world, { kind: 'setZone', group: 'a', zone: 'east' }), /^NO_GROUPS/)
 })
