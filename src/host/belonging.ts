@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { present } from '../base/assert.ts'
 import { type NodeId, toLogIndex, toTerm } from '../base/brand.ts'
 import { type ErrorCode, QuorateError } from '../base/errors.ts'
+import { isOfGroups } from '../model/levels.ts'
 import type { Member, Members } from '../model/members.ts'
 import type { Cluster, Strategy } from '../model/origin-entry.ts'
 import type { NodeOptions } from '../node/options.ts'
@@ -115,6 +116,7 @@ async function found(
   const joins = start.kind === 'join'
   const strategy = joins ? start.strategy : (options.strategy ?? 'leader')
   const members = joins ? start.members : aloneIn(randomBytes(8).toString('hex'), around)
+  checkLevels(options, strategy)
   const origin = joins ? null : foundingOrigin(strategy, options, id)
   const command: StoreCommand = {
     kind: 'found',
@@ -178,10 +180,12 @@ function memberOf({ id, url, options: { name, priority } }: Surroundings): Membe
 }
 
 /** Throws BAD_CONFIG if a node that is a member was told something else than it is. */
-function checkOptions({ strategy, group, zone }: NodeOptions, { origins, log }: StoreState): void {
+function checkOptions(options: NodeOptions, { origins, log }: StoreState): void {
+  const { strategy, group, zone } = options
   // A joiner that was stopped before the first snapshot came does not know.
   if (origins === null && log.last.index === 0) return
   const actual = origins?.cluster.strategy ?? 'leader'
+  checkLevels(options, actual)
   if (strategy !== null && strategy !== actual) {
     const detail = `strategy: the node was told ${strategy}, and its cluster has ${actual}.`
     throw new QuorateError('BAD_CONFIG', detail)
@@ -194,4 +198,13 @@ function checkOptions({ strategy, group, zone }: NodeOptions, { origins, log }: 
   if (group === null || group === own) return
   const is = own === null ? 'its cluster has no groups' : `it is of ${own}`
   throw new QuorateError('BAD_CONFIG', `group: the node was told ${group}, and ${is}.`)
+}
+
+/** Throws BAD_CONFIG for levels that every write, or every read, would be refused at. */
+function checkLevels({ ack, read }: NodeOptions, strategy: Strategy): void {
+  if (strategy !== 'leader') return
+  for (const [key, level] of Object.entries({ ack, read })) {
+    if (level === null || !isOfGroups(level)) continue
+    throw new QuorateError('BAD_CONFIG', `${key} ${level} needs strategy multi-leader or peer.`)
+  }
 }

@@ -118,3 +118,12 @@ test('after closing and opening again everything is there, and the node is who i
     { left: 4 },
   ])
 })
+
+test('levels of groups are refused where there is one leader, before the file is taken', async () => {
+  const other = join(folder, 'other.db')
+  await rejects(open(other, { name: 'b', ack: 'stable' }), code('BAD_CONFIG'))
+  await rejects(open(other, { name: 'b', read: 'quorum' }), code('BAD_CONFIG'))
+  const opened = await open(other, { name: 'b' })
+  await opened.close()
+  await rejects(open(other, { name: 'b', ack: 'each-quorum' }), code('BAD_CONFIG'))
+})

@@ -4,7 +4,7 @@
  */
 import { bad } from './fields.ts'
 import { ID_SLOTS } from './origin-entry.ts'
-import { type AckLevel, READ_LEVELS, type ReadLevel } from './request.ts'
+import { type AckLevel, READ_LEVELS, type ReadLevel, type ZoneLevel } from './request.ts'
 
 const ACK_LEVELS = [
   'local',
@@ -35,6 +35,13 @@ export function toAckLevel(value: unknown): AckLevel {
 /** What a read may miss; otherwise like toAckLevel. */
 export function toReadLevel(value: unknown): ReadLevel {
   return find(READ_LEVELS, value) ?? count(value) ?? refuse('read', READ_FORM, value)
+}
+
+/** Whether a level is of clusters with several groups only, beside numbers of them. */
+export function isOfGroups(level: AckLevel | ReadLevel): level is 'quorum' | ZoneLevel | 'stable' {
+  return (
+    level === 'quorum' || level === 'local-quorum' || level === 'each-quorum' || level === 'stable'
+  )
 }
 
 function find<T extends string>(levels: readonly T[], value: unknown): T | undefined {

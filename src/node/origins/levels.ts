@@ -6,7 +6,8 @@ import { LIMITS } from '../../base/limits.ts'
 import type { EntryHead } from '../../core/order/clock/exchange/types.ts'
 import { areMet, type Quorum, type Reach } from '../../core/order/clock/quorums.ts'
 import type { ClockTime } from '../../core/order/clock/stamp.ts'
-import type { AckLevel, ReadLevel, ZoneLevel } from '../../model/request.ts'
+import { isOfGroups } from '../../model/levels.ts'
+import type { AckLevel, ReadLevel } from '../../model/request.ts'
 import type { Context } from '../context.ts'
 import type { HoldLevel } from '../waiting.ts'
 import type { Confirm, Exchanging } from './exchanging.ts'
@@ -16,13 +17,6 @@ import type { WaitEnd } from './waits.ts'
 /** Whether a level is more than the writer's own group can give. */
 export function isBeyondGroup(ack: AckLevel): ack is Reach | 'stable' {
   return ack !== 'local' && ack !== 'majority'
-}
-
-/** Whether a level is of clusters with several groups only, beside numbers of them. */
-function isOfGroups(level: AckLevel | ReadLevel): level is 'quorum' | ZoneLevel | 'stable' {
-  return (
-    level === 'quorum' || level === 'local-quorum' || level === 'each-quorum' || level === 'stable'
-  )
 }
 
 /** What a level asks of the writer's own group. */
