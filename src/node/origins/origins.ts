@@ -458,10 +458,11 @@ export class Origins {
   }
 }
 
-function membersOf({ epoch, origins, floor }: Cluster): ExchangeMembers {
+function membersOf({ epoch, origins, floor, moved }: Cluster): ExchangeMembers {
   return {
     epoch,
     floor,
+    moved,
     origins: new Map(origins.map(({ origin, standing }) => [origin, standing])),
     zones: new Map(
       origins.flatMap(({ origin, zone }) => (zone === undefined ? [] : [[origin, zone]])),

@@ -29,6 +29,7 @@ export interface EnteringNeeds extends Asking {
   readonly directory: string
   readonly label: string
   readonly called: string
+  readonly zone: string | null
   /** Of its first node. */
   readonly id: NodeId
   /** See Parts. */
@@ -51,7 +52,7 @@ const COMMIT_PAUSE_US = 100_000
 
 /** @param done is called once, however long that takes */
 export function enter(needs: EnteringNeeds, done: (founded: Founded) => void): void {
-  const { schedule, life, prng, called, id } = needs
+  const { schedule, life, prng, called, id, zone } = needs
   const again = (): void => {
     schedule.after(prng.intInclusive(100_000, 500_000), life, () => enter(needs, done))
   }
@@ -60,7 +61,9 @@ export function enter(needs: EnteringNeeds, done: (founded: Founded) => void): v
     again()
     return
   }
-  ask(needs, via, { kind: 'joinGroup', group: called, node: id }, ANSWER_MS, (reply) => {
+  const where = zone === null ? {} : { zone }
+  const command = { kind: 'joinGroup', group: called, node: id, ...where } as const
+  ask(needs, via, command, ANSWER_MS, (reply) => {
     const origin = admitted(reply, id)
     if (origin === null) again()
     else copy(needs, via, origin, again, done)

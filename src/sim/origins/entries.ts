@@ -38,8 +38,8 @@ interface Group {
   stable: number
   /** What is later than this is too far ahead. */
   latest: number
-  /** The versions of the cluster that it had, the last one in force. */
-  readonly clusters: Cluster[]
+  /** The versions of the cluster that it had, the last one in force, and where they are in its log. */
+  readonly clusters: { readonly index: number; readonly cluster: Cluster }[]
 }
 
 /** What a group begins with. */
@@ -59,7 +59,7 @@ export interface CommitLog {
 export class EntryChecker {
   /** All that was ever committed by its own origin, in its order. */
   readonly made = new Map<string, OriginEntry[]>()
-  readonly counts = { own: 0, taken: 0, kept: 0, forgot: 0, marks: 0 }
+  readonly counts = { own: 0, taken: 0, kept: 0, forgot: 0, marks: 0, versions: 0 }
   readonly membership: Membership
   readonly #groups = new Map<string, Group>()
   constructor(membership: Membership) {
@@ -81,7 +81,7 @@ export class EntryChecker {
       time = Math.max(time, real[last - 1]?.time ?? 0)
       for (const entry of real.slice(last, sequence)) kept.set(nameOf(entry), entry)
     }
-    const clusters = [beginning?.cluster ?? this.membership.latest]
+    const clusters = [{ index: base, cluster: beginning?.cluster ?? this.membership.latest }]
     this.#groups.set(self, {
       ...{ self, index: base, held, applied, kept, time, stable, latest: 0, clusters },
     })
@@ -106,7 +106,18 @@ export class EntryChecker {
 
   /** The cluster as a group knows it from what it has committed. */
   clusterOf(group: string): Cluster {
-    return present(this.#group(group).clusters.at(-1), () => `cluster of ${group}`)
+    return present(this.#group(group).clusters.at(-1), () => `cluster of ${group}`).cluster
+  }
+
+  /**
+   * The versions of the cluster that a group has had.
+   *
+   * @param applied without those that whoever has applied so much has left behind
+   */
+  clustersOf(group: string, applied = 0): readonly Cluster[] {
+    const { clusters } = this.#group(group)
+    const at = clusters.findLastIndex(({ index }) => index <= applied)
+    return clusters.slice(Math.max(0, at)).map(({ cluster }) => cluster)
   }
 
   /** What a group has committed of all origins. */
@@ -164,7 +175,7 @@ export class EntryChecker {
 
   /** The versions of the cluster that a group has had since one. */
   #versionsSince(self: string, epoch: number): readonly Cluster[] {
-    const { clusters } = this.#group(self)
+    const clusters = this.clustersOf(self)
     const since = clusters.filter((cluster) => cluster.epoch >= epoch)
     return since.length > 0 ? since : clusters.slice(-1)
   }
@@ -212,7 +223,10 @@ export class EntryChecker {
     const real = { ...entry, body: entry.body.slice() }
     made.push(real)
     const cluster = this.membership.versionIn(real)
-    if (cluster !== null) this.membership.made(cluster)
+    if (cluster !== null) {
+      this.membership.made(cluster)
+      this.counts.versions += 1
+    }
     this.counts.own += 1
     if (entry.answer === 'none') this.counts.marks += 1
     group.held = extend(group.held, origin, sequence)
@@ -271,7 +285,7 @@ export class EntryChecker {
     group.time = Math.max(group.time, time)
     const cluster = this.membership.versionIn(entry)
     if (cluster !== null && supersedes(cluster, this.clusterOf(group.self), group.self)) {
-      group.clusters.push(cluster)
+      group.clusters.push({ index: group.index, cluster })
       checkAgreed(group, cluster)
     }
   }

@@ -1,7 +1,7 @@
 /** What clients of several groups do: any group for each request, all levels, sessions over all. */
 import { joinTokens } from '../../model/token.ts'
 import type { Manners } from '../manners.ts'
-import type { OriginsProfile } from './profile.ts'
+import { isZoned, type OriginsProfile } from './profile.ts'
 import {
   drawOriginsSchemaWork,
   drawOriginsWork,
@@ -13,8 +13,7 @@ import {
 /** @param names of the groups */
 export function originsManners(profile: OriginsProfile, names: readonly string[]): Manners {
   const { levels, roamPercent, beyondPercent } = profile
-  const isZoned = profile.groups.some(({ zone }) => zone !== undefined)
-  const byZone = isZoned ? (['local-quorum', 'local-quorum', 'each-quorum'] as const) : []
+  const byZone = isZoned(profile) ? (['local-quorum', 'local-quorum', 'each-quorum'] as const) : []
   return {
     group: (prng, client) => {
       const number = Number(client.replace(/\D+/, ''))

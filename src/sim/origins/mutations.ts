@@ -198,6 +198,7 @@ const NONE: OriginsProfile['groupFaults'] = {
   healGroups: 0,
   crashGroup: 0,
   changeRule: 0,
+  changeZone: 0,
 }
 
 const chance = prngFromSeed(1)

@@ -50,6 +50,7 @@ export const GROUP_FAULTS = [
   /** All nodes of a group at once. */
   'crashGroup',
   'changeRule',
+  'changeZone',
 ] as const
 export type GroupFault = (typeof GROUP_FAULTS)[number]
 
@@ -76,19 +77,36 @@ export const TOPOLOGIES = ['mesh', 'ring', 'star', 'chain'] as const
 /** Draws the world of a seed: most have a bit of everything, some much of what rarely meets. */
 export function drawOriginsProfile(prng: Prng): OriginsProfile {
   const drawn = drawAnyOrigins(prng)
-  const style = prng.intInclusive(1, 100)
-  // Whom a level by zone speaks of is not followed there from version to version.
-  if (style > 35 && style <= 50) return withPeople(drawn, prng)
-  const styled = style <= 20 ? withDisputes(drawn) : style <= 35 ? withContests(drawn) : drawn
-  return prng.percent(40) ? withZones(styled, prng) : styled
+  return prng.percent(40) ? withZones(drawStyle(drawn, prng), prng) : drawStyle(drawn, prng)
 }
 
-/** Some groups are in one of two zones, the others in none. */
-function withZones(drawn: OriginsProfile, prng: Prng): OriginsProfile {
+function drawStyle(drawn: OriginsProfile, prng: Prng): OriginsProfile {
+  const style = prng.intInclusive(1, 100)
+  if (style <= 20) return withDisputes(drawn)
+  if (style <= 35) return withContests(drawn)
+  return style <= 50 ? withPeople(drawn, prng) : drawn
+}
+
+export const ZONES = ['east', 'west'] as const
+
+/** Whether any group is said to be somewhere. */
+export function isZoned({ groups }: OriginsProfile): boolean {
+  return groups.some(({ zone }) => zone !== undefined)
+}
+
+/** Some groups are in one of two zones, the others in none. In half of the worlds that changes. */
+export function withZones(drawn: OriginsProfile, prng: Prng): OriginsProfile {
   const groups = drawn.groups.map((size) => {
-    return prng.percent(80) ? { ...size, zone: prng.pick(['east', 'west']) } : size
+    return prng.percent(80) ? { ...size, zone: prng.pick(ZONES) } : size
   })
-  return { ...drawn, groups }
+  const changeZone = prng.percent(50) ? prng.intInclusive(1, 8) : 0
+  const groupFaultEveryUs = drawn.groupFaultEveryUs || (changeZone > 0 ? 400_000 : 0)
+  return {
+    ...drawn,
+    groups,
+    groupFaultEveryUs,
+    groupFaults: { ...drawn.groupFaults, changeZone },
+  }
 }
 
 /** Groups come, go, die and are taken over. */
@@ -210,6 +228,7 @@ function drawAnyOrigins(prng: Prng): OriginsProfile {
       healGroups: prng.intInclusive(1, 4),
       crashGroup: sometimes(40, 1, 3),
       changeRule: sometimes(20, 1, 1),
+      changeZone: 0,
     },
     peopleEveryUs: 0,
     people: NOBODY,

@@ -28,13 +28,19 @@ import type { Asking } from './admin.ts'
 import { enter } from './entering.ts'
 import { type Beginning, EntryChecker } from './entries.ts'
 import { Founding, type GroupPlan } from './founding.ts'
-import { OriginsHistory } from './history.ts'
+import { OriginsHistory, type Views } from './history.ts'
 import type { Incarnation } from './incarnation.ts'
 import { originsManners } from './manners.ts'
 import { Membership, writersOf } from './membership.ts'
 import { GroupNemesis } from './nemesis.ts'
 import { People, type Realm } from './people.ts'
-import { drawOriginsProfile, type GroupSize, type OriginsProfile } from './profile.ts'
+import {
+  drawOriginsProfile,
+  type GroupSize,
+  isZoned,
+  type OriginsProfile,
+  ZONES,
+} from './profile.ts'
 import { FACTS_QUERY, FUNCTIONS, factsOf, SCHEMA_WORK } from './tables.ts'
 import { abortedOf, compare, everything, OriginsTwin } from './twin.ts'
 
@@ -105,9 +111,9 @@ export class OriginsWorld extends Life {
     const far = { delay: profile.far, isFar: isOtherGroup }
     this.network = new SimNetwork(this.schedule, prng.fork(), profile, checksums, far)
     this.#founding = new Founding(profile, options.templates, idOf)
-    const zones = new Map(this.#founding.plans.map(({ name, zone }) => [name, zone]))
-    this.history = new OriginsHistory(zones, profile.peopleEveryUs > 0)
     this.entries = new EntryChecker(new Membership(this.#founding.cluster))
+    const moves = profile.peopleEveryUs > 0
+    this.history = new OriginsHistory(this.#views, this.#founding.plans.length, moves)
     mkdirSync(options.directory, { recursive: true })
     for (const plan of this.#founding.plans) this.#found(plan)
     // The first entry of each, before anybody's second, which takes those.
@@ -163,6 +169,19 @@ export class OriginsWorld extends Life {
     }
     if (this.entries.membership.latest !== latest) {
       this.history.counted(writersOf(this.entries.membership.latest).length)
+    }
+  }
+
+  get #views(): Views {
+    const originOf = (label: string): string => this.#incarnation(label).origin
+    return {
+      originOf,
+      applied: (label) => {
+        const leaders = this.group(label).nodes.filter(({ view }) => view?.role === 'leader')
+        const applied = leaders.map(({ driver }) => driver?.order.applied ?? 0)
+        return Math.min(this.group(label).order.commit, ...applied)
+      },
+      since: (label, applied) => this.entries.clustersOf(originOf(label), applied),
     }
   }
 
@@ -258,8 +277,9 @@ export class OriginsWorld extends Life {
     this.#named += 1
     const { directory, parts } = this.#options
     const prng = this.#prng.fork()
+    const zone = isZoned(this.profile) && prng.percent(70) ? prng.pick(ZONES) : null
     const applicant = {
-      ...{ ...asking, prng, cluster: CLUSTER, directory, label, called: called ?? label },
+      ...{ ...asking, prng, cluster: CLUSTER, directory, label, called: called ?? label, zone },
       id: idOf(`${label}1`),
       wrapStore: parts?.wrapStore ?? ((store) => store),
       via: () => {
