@@ -112,6 +112,8 @@ export class GroupNemesis {
         return
       case 'changeZone': {
         const zone = prng.pick([...ZONES, ...ZONES, null])
+        // What it writes before it hears of that still counts in the zone where it was.
+        if (one !== other && prng.percent(40)) this.#separate([other])
         this.#admin(one, { kind: 'setZone', group: this.#victims.called(other), zone })
       }
     }

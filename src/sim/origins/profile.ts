@@ -19,6 +19,8 @@ export interface OriginsProfile extends Profile {
   readonly roamPercent: number
   /** How many are at levels that other groups have a say in. */
   readonly beyondPercent: number
+  /** How many of these are at levels by zone, where there are zones. */
+  readonly byZonePercent: number
   /** How many writes change the schema, where any do. */
   readonly schemaPercent: number
   /** Mean µs between one fault between groups and the next; 0: none. */
@@ -218,6 +220,7 @@ function drawAnyOrigins(prng: Prng): OriginsProfile {
     faultEveryUs: peer ? inside.faultEveryUs : inside.faultEveryUs * count,
     roamPercent: prng.pick([10, 100, 100]),
     beyondPercent: prng.pick([10, 40, 40]),
+    byZonePercent: prng.pick([40, 40, 90]),
     schemaPercent: 6,
     groupFaultEveryUs: prng.pick([0, 400_000, 800_000, 800_000, 1_600_000]),
     groupFaults: {
