@@ -9,7 +9,7 @@ import { Store } from '../../store/store.ts'
 import type { Parts } from '../node.ts'
 import type { RunsCommands } from '../store-port.ts'
 import { disputes, exchanging, type OriginsMutation } from './mutations.ts'
-import type { OriginsProfile } from './profile.ts'
+import { NOBODY, type OriginsProfile } from './profile.ts'
 
 /** Changes the versions of the cluster that a keeper makes. */
 function keeping(
@@ -38,7 +38,6 @@ function heldOf(store: RunsCommands, origin: string): number {
 
 /** Groups that write a lot are removed, die, return and join all the time. */
 function peopled(profile: OriginsProfile): OriginsProfile {
-  const none = { join: 0, remove: 0, lose: 0, moveKeeper: 0, takeOver: 0, revive: 0, return: 0 }
   return {
     ...disputes(profile),
     groups: [1, 1, 1, 1].map((voters) => ({ voters, learners: 0 })),
@@ -49,7 +48,7 @@ function peopled(profile: OriginsProfile): OriginsProfile {
     retainEntries: 100_000,
     groupFaultEveryUs: 800_000,
     peopleEveryUs: 600_000,
-    people: { ...none, join: 2, remove: 3, return: 3 },
+    people: { ...NOBODY, join: 2, remove: 3, return: 3 },
     goneForGoodPercent: 0,
   }
 }

@@ -9,6 +9,7 @@ import type { AdminCommand } from '../../model/request.ts'
 import type { SimNetwork } from '../network.ts'
 import { type Asking, ask, doorOf } from './admin.ts'
 import type { EntryChecker } from './entries.ts'
+import type { Graph } from './graph.ts'
 import type { Incarnation } from './incarnation.ts'
 import { handIn, keptAt, leftAt, type Unshipped } from './leaving.ts'
 import { isOut, lastIn, writersOf } from './membership.ts'
@@ -20,6 +21,9 @@ export interface Realm extends Asking {
   readonly network: SimNetwork
   readonly entries: EntryChecker
   readonly incarnations: readonly Incarnation[]
+  readonly graph: Graph
+  /** Its nodes read anew what they are told. */
+  restart(group: Incarnation): void
   /** Has a group join, under a name that none has or had, or under one of those. */
   enter(called: string | null, done: (joined: Incarnation) => void): void
   /** All nodes of a group go down, until `arise`. */
@@ -45,7 +49,15 @@ const DESPAIR_US = 25_000_000
 const LONELY_US = 10_000_000
 
 export class People {
-  readonly counts = { joined: 0, removed: 0, moved: 0, takenOver: 0, returned: 0, handedIn: 0 }
+  readonly counts = {
+    joined: 0,
+    removed: 0,
+    moved: 0,
+    takenOver: 0,
+    returned: 0,
+    handedIn: 0,
+    rewired: 0,
+  }
   readonly #realm: Realm
   readonly #prng: Prng
   #stopped = false
@@ -106,7 +118,10 @@ export class People {
       case 'return': {
         const out = this.#in('here').find((each) => this.#knowsItIsOut(each))
         if (out !== undefined) this.#return(out)
+        return
       }
+      case 'rewire':
+        this.#rewire()
     }
   }
 
@@ -156,6 +171,22 @@ export class People {
       }
     }
     attempt()
+  }
+
+  /** @returns whether that was necessary */
+  #rewire(): boolean {
+    const { graph, restart } = this.#realm
+    const here = this.#in('here')
+    const gap = graph.gap(
+      here.map(({ called }) => called),
+      this.#prng,
+    )
+    if (gap === null) return false
+    this.#realm.note('people', `${gap.join(' and ')} are to exchange`)
+    graph.join(gap)
+    for (const each of here) if (gap.includes(each.called)) restart(each)
+    this.counts.rewired += 1
+    return true
   }
 
   // Going
@@ -277,7 +308,7 @@ export class People {
     return () => {
       if (schedule.now < look) return false
       look = schedule.now + LOOK_US
-      if (this.#asked > 0) return false
+      if (this.#rewire() || this.#asked > 0) return false
       const isAgreed = this.#entering + this.#handing === 0 && this.#areAgreed()
       if (isAgreed) return this.#allCameBack() && this.#allOutsAreLookedAt()
       this.#agreedAt = schedule.now

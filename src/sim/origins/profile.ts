@@ -71,10 +71,12 @@ export const PEOPLE_ACTS = [
   'revive',
   /** One that was removed joins anew, with what it had not shipped. */
   'return',
+  /** Two groups are told to exchange, if entries of some come to others by no way any more. */
+  'rewire',
 ] as const
 export type PeopleAct = (typeof PEOPLE_ACTS)[number]
 
-export const TOPOLOGIES = ['mesh', 'ring', 'star', 'chain'] as const
+export const TOPOLOGIES = ['mesh', 'ring', 'star', 'tree', 'chain'] as const
 
 /** Draws the world of a seed: most have a bit of everything, some much of what rarely meets. */
 export function drawOriginsProfile(prng: Prng): OriginsProfile {
@@ -121,8 +123,7 @@ export function withPeople(drawn: OriginsProfile, prng: Prng): OriginsProfile {
       voters: isMulti ? prng.pick([1, 1, 1, 3]) : 1,
       learners: 0,
     })),
-    // Whoever is told by name with whom to exchange knows no newcomer.
-    topology: 'mesh',
+    topology: prng.percent(60) ? 'mesh' : prng.pick(TOPOLOGIES),
     hostileUs: prng.intInclusive(6, 12) * 1_000_000,
     clients: 3,
     thinkUs: prng.pick([60_000, 120_000]),
@@ -136,13 +137,14 @@ export function withPeople(drawn: OriginsProfile, prng: Prng): OriginsProfile {
       takeOver: prng.intInclusive(0, 3),
       revive: prng.intInclusive(0, 2),
       return: prng.intInclusive(1, 3),
+      rewire: 1,
     },
     goneForGoodPercent: prng.pick([0, 50, 100]),
   }
 }
 
 /** Nobody does anything. */
-const NOBODY: OriginsProfile['people'] = {
+export const NOBODY: OriginsProfile['people'] = {
   join: 0,
   remove: 0,
   lose: 0,
@@ -150,6 +152,7 @@ const NOBODY: OriginsProfile['people'] = {
   takeOver: 0,
   revive: 0,
   return: 0,
+  rewire: 0,
 }
 
 /** Everybody writes the same few rows, and hears of the others late. */

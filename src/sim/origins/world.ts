@@ -8,7 +8,6 @@ import { mkdirSync, rmSync } from 'node:fs'
 import { assert, present } from '../../base/assert.ts'
 import type { Prng } from '../../base/prng.ts'
 import { prngFromSeed } from '../../base/prng.ts'
-import { graphOf } from '../../core/order/clock/exchange/test-graphs.ts'
 import { compareFrontiers } from '../../core/order/clock/frontier.ts'
 import { decodeBatch } from '../../model/entry-codec.ts'
 import type { SessionToken } from '../../model/request.ts'
@@ -28,6 +27,7 @@ import type { Asking } from './admin.ts'
 import { enter } from './entering.ts'
 import { type Beginning, EntryChecker } from './entries.ts'
 import { Founding, type GroupPlan } from './founding.ts'
+import { Graph } from './graph.ts'
 import { OriginsHistory, type Views } from './history.ts'
 import type { Incarnation } from './incarnation.ts'
 import { originsManners } from './manners.ts'
@@ -54,8 +54,6 @@ export interface OriginsWorldOptions extends LifeOptions {
 
 interface NewGroup extends Pick<Incarnation, 'label' | 'called' | 'origin'> {
   readonly size: GroupSize
-  /** By name, whom it is told to exchange with; empty: all. */
-  readonly neighbours: readonly string[]
   readonly file: GroupOptions['found']
   readonly twin: GroupOptions['foundTwin']
   readonly beginning: Beginning | null
@@ -88,6 +86,7 @@ export class OriginsWorld extends Life {
   readonly #options: OriginsWorldOptions
   readonly #prng: Prng
   readonly #founding: Founding
+  readonly #graph: Graph
   readonly #life = new Lifetime()
   /** Of those that are there now; clients ask these. */
   readonly #labels: string[] = []
@@ -115,6 +114,8 @@ export class OriginsWorld extends Life {
     const moves = profile.peopleEveryUs > 0
     this.history = new OriginsHistory(this.#views, this.#founding.plans.length, moves)
     mkdirSync(options.directory, { recursive: true })
+    const names = this.#founding.plans.map(({ name }) => name)
+    this.#graph = new Graph(profile.topology, names)
     for (const plan of this.#founding.plans) this.#found(plan)
     // The first entry of each, before anybody's second, which takes those.
     for (const { origin, group } of this.incarnations) {
@@ -258,7 +259,8 @@ export class OriginsWorld extends Life {
   #letPeopleIn(asking: Asking): People {
     const { profile, network, entries, incarnations, history } = this
     const realm: Realm = {
-      ...{ ...asking, profile, network, entries, incarnations },
+      ...{ ...asking, profile, network, entries, incarnations, graph: this.#graph },
+      restart,
       enter: (called, done) => this.#enter(called, asking, done),
       fall: (group) => this.#leave(group, 'gone'),
       arise: (group) => {
@@ -287,10 +289,13 @@ export class OriginsWorld extends Life {
         return up.length === 0 ? null : prng.pick(up)
       },
     }
+    const present = this.#present.map((each) => each.called)
+    const told = this.#graph.attach(applicant.called, present, prng)
+    for (const each of this.#present) if (told.includes(each.called)) restart(each)
     enter(applicant, ({ origin, beginning, file }) => {
       const joined = this.#add({
         ...{ label, called: applicant.called, origin, size: { voters: 1, learners: 0 }, file },
-        ...{ beginning, neighbours: [] },
+        beginning,
         twin: (path, identity) => file(path, identity, { cluster: CLUSTER, members: [] }),
       })
       this.#trouble(joined)
@@ -327,26 +332,20 @@ export class OriginsWorld extends Life {
   #found(plan: GroupPlan): void {
     const { profile } = this
     const { name, origin } = plan
-    const graph = graphOf(
-      profile.topology,
-      this.#founding.plans.map((each) => each.name),
-    )
-    const neighbours = graph.flatMap(([a, b]) => (a === name ? [b] : b === name ? [a] : []))
     this.#named += 1
     this.#add({
       ...{ label: name, called: name, origin, beginning: null },
       size: present(profile.groups[this.groups.size], () => name),
-      // Whoever is told with whom to exchange knows nobody who comes later.
-      neighbours: profile.peopleEveryUs > 0 ? [] : neighbours,
       file: (path, identity, members) => this.#founding.file(plan, path, identity, members),
       twin: (path, identity) => this.#founding.twin(plan, path, identity),
     })
   }
 
-  #add({ label, called, origin, size, neighbours, file, twin, beginning }: NewGroup): Incarnation {
+  #add({ label, called, origin, size, file, twin, beginning }: NewGroup): Incarnation {
     const { schedule, network, profile } = this
     const { directory, parts = {} } = this.#options
     const functions = FUNCTIONS
+    const graph = this.#graph
     const group = new SimGroup({
       ...{ cluster: CLUSTER, prefix: label, ...size, schedule, network, profile, directory },
       prng: this.#prng,
@@ -354,7 +353,9 @@ export class OriginsWorld extends Life {
       parts: { ...parts, openOptions: (name) => ({ functions, ...parts.openOptions?.(name) }) },
       twinOptions: { functions },
       driver: {
-        exchangeWith: neighbours,
+        get exchangeWith() {
+          return graph.toldTo(called)
+        },
         driftMaxMs: profile.driftMaxMs,
         // Where logs are short they are so by size, too: what others lack must stay all the same.
         ...(profile.retainEntries < 100 ? { retainBytes: 4_000 } : {}),
@@ -503,6 +504,12 @@ export class OriginsWorld extends Life {
       twin.close()
     }
   }
+}
+
+/** Its nodes read anew what they are told. */
+function restart({ group }: Incarnation): void {
+  for (const node of group.nodes) if (node.up) node.crash()
+  group.heal()
 }
 
 /** Nodes are named after their group. */
