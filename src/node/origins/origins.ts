@@ -449,12 +449,15 @@ export class Origins {
     })
   }
 
-  /** Also with one that was removed: only so it learns that it was. */
+  /**
+   * Also with one that was removed: only so it learns that it was. And with one that is not known here:
+   * it may be the only one to tell that it was let in.
+   */
   mayExchange(origin: string): boolean {
     const { exchangeWith = [] } = this.#needs.options
+    if (exchangeWith.length === 0) return true
     const known = this.#state.cluster.origins.find((each) => each.origin === origin)
-    if (known === undefined) return false
-    return exchangeWith.length === 0 || exchangeWith.includes(known.name)
+    return exchangeWith.includes(known?.name ?? groupIn(origin))
   }
 }
 
@@ -468,6 +471,11 @@ function membersOf({ epoch, origins, floor, moved }: Cluster): ExchangeMembers {
       origins.flatMap(({ origin, zone }) => (zone === undefined ? [] : [[origin, zone]])),
     ),
   }
+}
+
+/** What the group of an origin is called that the cluster, as it is known here, does not have. */
+function groupIn(origin: string): string {
+  return origin.slice(0, origin.lastIndexOf('-'))
 }
 
 function sameNodes(a: readonly GroupNode[], b: readonly GroupNode[]): boolean {

@@ -39,16 +39,27 @@ export class Graph {
     return news
   }
 
-  /** Two who would have to exchange so that all of these hear of each other; null: they do. */
-  gap(names: readonly string[], prng: Prng): Edge | null {
+  /**
+   * Two who would have to exchange so that all of these hear of each other; null: they do, or none can.
+   *
+   * @param canMeet one of the two knows where the other is
+   */
+  gap(
+    names: readonly string[],
+    canMeet: (one: string, other: string) => boolean,
+    prng: Prng,
+  ): Edge | null {
     const [first] = names
     if (this.#isMesh || first === undefined) return null
     const reached = new Set([first])
     for (const name of reached) {
-      for (const other of this.#of(name)) if (names.includes(other)) reached.add(other)
+      const near = names.filter((other) => this.#of(name).has(other) && canMeet(name, other))
+      for (const other of near) reached.add(other)
     }
     const apart = names.filter((name) => !reached.has(name))
-    return apart.length === 0 ? null : [prng.pick([...reached]), prng.pick(apart)]
+    const edges = apart.flatMap((name) => [...reached].map((other): Edge => [other, name]))
+    const possible = edges.filter(([one, other]) => canMeet(one, other))
+    return possible.length === 0 ? null : prng.pick(possible)
   }
 
   #of(name: string): Set<string> {

@@ -4,6 +4,7 @@
  * it had not shipped. Healed, they go on until the groups agree on who is one of them.
  */
 import type { Prng } from '../../base/prng.ts'
+import type { Edge } from '../../core/order/clock/exchange/test-graphs.ts'
 import { holds } from '../../core/order/clock/frontier.ts'
 import type { AdminCommand } from '../../model/request.ts'
 import type { SimNetwork } from '../network.ts'
@@ -176,15 +177,16 @@ export class People {
   /** @returns whether that was necessary */
   #rewire(): boolean {
     const { graph, restart } = this.#realm
-    const here = this.#in('here')
-    const gap = graph.gap(
-      here.map(({ called }) => called),
-      this.#prng,
-    )
+    const here = new Map(this.#in('here').map((each) => [each.called, each]))
+    const canMeet = (...edge: Edge): boolean => {
+      const [one, other] = edge.map((name) => here.get(name))
+      return one !== undefined && other !== undefined && (knows(one, other) || knows(other, one))
+    }
+    const gap = graph.gap([...here.keys()], canMeet, this.#prng)
     if (gap === null) return false
     this.#realm.note('people', `${gap.join(' and ')} are to exchange`)
     graph.join(gap)
-    for (const each of here) if (gap.includes(each.called)) restart(each)
+    for (const [name, each] of here) if (gap.includes(name)) restart(each)
     this.counts.rewired += 1
     return true
   }
@@ -439,4 +441,11 @@ export class People {
       if (!this.#stopped) then()
     })
   }
+}
+
+/** Whether the nodes of a group know where those of another are. */
+function knows({ group }: Incarnation, { group: { nodes } }: Incarnation): boolean {
+  const foreign = group.leader()?.driver?.origins?.foreignNodes
+  // It is not to be told of anybody while nobody leads it.
+  return foreign === undefined || foreign.some(({ id }) => nodes.some((node) => node.id === id))
 }
