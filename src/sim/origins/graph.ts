@@ -40,24 +40,30 @@ export class Graph {
   }
 
   /**
-   * Two who would have to exchange so that all of these hear of each other; null: they do, or none can.
+   * Two who would have to exchange so that all hear of each other; null: they do, or none can.
    *
+   * @param members those who hand on what they hear
+   * @param others who only have to hear
    * @param canMeet one of the two knows where the other is
    */
   gap(
-    names: readonly string[],
+    members: readonly string[],
+    others: readonly string[],
     canMeet: (one: string, other: string) => boolean,
     prng: Prng,
   ): Edge | null {
-    const [first] = names
+    const [first] = members
     if (this.#isMesh || first === undefined) return null
+    const all = [...members, ...others]
     const reached = new Set([first])
     for (const name of reached) {
-      const near = names.filter((other) => this.#of(name).has(other) && canMeet(name, other))
+      if (!members.includes(name)) continue
+      const near = all.filter((other) => this.#of(name).has(other) && canMeet(name, other))
       for (const other of near) reached.add(other)
     }
-    const apart = names.filter((name) => !reached.has(name))
-    const edges = apart.flatMap((name) => [...reached].map((other): Edge => [other, name]))
+    const from = members.filter((name) => reached.has(name))
+    const apart = all.filter((name) => !reached.has(name))
+    const edges = apart.flatMap((name) => from.map((other): Edge => [other, name]))
     const possible = edges.filter(([one, other]) => canMeet(one, other))
     return possible.length === 0 ? null : prng.pick(possible)
   }

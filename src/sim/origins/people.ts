@@ -182,7 +182,10 @@ export class People {
       const [one, other] = edge.map((name) => here.get(name))
       return one !== undefined && other !== undefined && (knows(one, other) || knows(other, one))
     }
-    const gap = graph.gap([...here.keys()], canMeet, this.#prng)
+    // Who is on its way out takes nothing more, and so hands nothing on.
+    const members = this.#members('here').map(({ called }) => called)
+    const outs = [...here.keys()].filter((called) => !members.includes(called))
+    const gap = graph.gap(members, outs, canMeet, this.#prng)
     if (gap === null) return false
     this.#realm.note('people', `${gap.join(' and ')} are to exchange`)
     graph.join(gap)
@@ -354,7 +357,8 @@ export class People {
   #isOnItsOwn(out: Incarnation): boolean {
     const { schedule } = this.#realm
     if (this.#knowsItIsOut(out) || schedule.now < this.#agreedAt + LONELY_US) return false
-    return out.group.leader()?.driver?.origins?.links.up.size === 0
+    const links = out.group.leader()?.driver?.origins?.links.up
+    return links !== undefined && ![...links.keys()].some((origin) => this.#isMember(origin))
   }
 
   #giveUp(out: Incarnation): void {
