@@ -113,6 +113,20 @@ export const MEMBERSHIP_MUTATIONS: Readonly<Record<string, OriginsMutation>> = {
     finds: /O\d|H\d|C1|P: /,
     world: peopled,
   },
+  handsNothingOn: {
+    parts: {
+      wrapStore: (store) => ({
+        run: (command) => {
+          const reply = store.run(command)
+          if (reply.kind !== 'originEntries' || !(store instanceof Store)) return reply
+          const self = store.state().origins?.self
+          return { ...reply, entries: reply.entries.filter(({ origin }) => origin === self) }
+        },
+      }),
+    },
+    finds: /P: /,
+    world: (profile) => ({ ...peopled(profile), topology: 'chain' }),
+  },
   keepsNothingUnshipped: {
     parts: {
       wrapStore: (store) => ({
