@@ -180,8 +180,12 @@ export class Origins {
   /** The nodes of other groups that there should be links to. */
   get foreignNodes(): readonly GroupNode[] {
     const { cluster, nodes, self } = this.#state
+    // Whoever took over alone may be wrong: if the others live on, and have removed us, only we can call.
+    const isAlone = cluster.agreeing === 1
     return cluster.origins
-      .filter(({ origin, standing }) => origin !== self && standing.kind !== 'removed')
+      .filter(({ origin, standing }) => {
+        return origin !== self && (isAlone || standing.kind !== 'removed')
+      })
       .flatMap(({ origin }) => nodes.get(origin) ?? [])
   }
 

@@ -10,7 +10,8 @@
  * H10 a read that consults R groups sees what was acknowledged by W before it began, if W + R > N,
  *    or if both count by zone in the same one, or one of them in each (levels.ts)
  *
- * What a group had sent to nobody when it was removed is out of H3, H4 and H10, if people know of it.
+ * What a group had sent to nobody when it was removed is out of H3, H4 and H10, if people know of it,
+ * and so is what was read at a side of a cut that they gave up.
  */
 import { assert, present } from '../../base/assert.ts'
 import type { Cluster } from '../../model/origin-entry.ts'
@@ -38,6 +39,13 @@ interface Since {
   readonly applied: number
 }
 
+interface Doubt {
+  readonly name: string
+  /** That was asked. */
+  readonly group: string
+  readonly what: string
+}
+
 interface Acked {
   readonly name: string
   readonly ack: AckLevel
@@ -54,14 +62,16 @@ export class OriginsHistory extends WriteBook implements Records {
   /** In files of groups that were removed before they had sent them to anybody. */
   readonly #reported = new Set<string>()
   /** What is wrong unless people know of these writes in the end. */
-  readonly #doubts: { readonly name: string; readonly what: string }[] = []
+  readonly #doubts: Doubt[] = []
+  /** Groups that went on by themselves when others had removed them. */
+  readonly #givenUp = new Set<string>()
   readonly #lasting = new Set<string>()
   /** In the order in which they were acknowledged. */
   readonly #acked: Acked[] = []
   /** What every strong read from now on must see, in the order in which that became so. */
   readonly #final: string[] = []
-  /** What each strong read saw. */
-  readonly #prefixes: ReadonlySet<string>[] = []
+  /** What each strong read saw, and at which group. */
+  readonly #prefixes: { readonly group: string; readonly seen: ReadonlySet<string> }[] = []
   /** How much of both there was when a read began, and whom it asks. */
   readonly #since = new WeakMap<Read, Since>()
   /** So much the group that was asked had applied when a write began. */
@@ -89,6 +99,11 @@ export class OriginsHistory extends WriteBook implements Records {
   reported(names: readonly string[]): void {
     for (const name of names) this.#reported.add(name)
     this.counts.unshipped += names.length
+  }
+
+  /** A group has not heard of its removal, and went on with others. What it showed is what they have. */
+  givenUp(group: string): void {
+    this.#givenUp.add(group)
   }
 
   lasts(ack: AckLevel): boolean {
@@ -132,10 +147,10 @@ export class OriginsHistory extends WriteBook implements Records {
     if (level === 'strong') {
       this.counts.strong += 1
       for (const name of this.#final.slice(0, since.final)) {
-        this.#expect(seen.has(name), name, () => `H3: ${what()} does not see ${name}`)
+        this.#expect(seen.has(name), name, since, () => `H3: ${what()} does not see ${name}`)
       }
       this.#final.push(...seen)
-      this.#prefixes.push(seen)
+      this.#prefixes.push({ group: since.group, seen })
     } else if (level !== 'session') {
       this.counts.quorum += 1
       const read = this.#asked(level, since.group, since.applied)
@@ -144,7 +159,7 @@ export class OriginsHistory extends WriteBook implements Records {
           const [of, asks] = [by, read].map((each) => JSON.stringify(each.by))
           return `H10: ${what()} of ${asks} does not see ${name}, at ${ack} of ${of}`
         }
-        this.#expect(seen.has(name) || !this.#mustShow(by, read), name, wrong)
+        this.#expect(seen.has(name) || !this.#mustShow(by, read), name, since, wrong)
       }
     }
     for (const name of seen) {
@@ -167,7 +182,9 @@ export class OriginsHistory extends WriteBook implements Records {
       const isThere = seen.has(name) || aborted.has(name)
       assert(isThere || this.#reported.has(name), () => `H4: ${name} is lost`)
     }
-    for (const { name, what } of this.#doubts) assert(this.#reported.has(name), () => what)
+    for (const { name, group, what } of this.#doubts) {
+      assert(this.#reported.has(name) || this.#givenUp.has(group), () => what)
+    }
     for (const name of aborted) {
       assert(this.#mayGo(name), () => `H4: ${name} was left out`)
       assert(!seen.has(name), () => `H4: ${name} was left out and is there`)
@@ -177,7 +194,8 @@ export class OriginsHistory extends WriteBook implements Records {
 
   /** Strong reads see the writes up to some place each, all in the same order. */
   #checkPrefixes(): void {
-    const sorted = this.#prefixes.toSorted((a, b) => a.size - b.size)
+    const stayed = this.#prefixes.filter(({ group }) => !this.#givenUp.has(group))
+    const sorted = stayed.map(({ seen }) => seen).toSorted((a, b) => a.size - b.size)
     for (const [i, larger] of sorted.entries()) {
       const smaller = sorted[i - 1] ?? new Set<string>()
       for (const name of smaller) {
@@ -193,10 +211,10 @@ export class OriginsHistory extends WriteBook implements Records {
   }
 
   /** What is expected of every write but of one that a removed group had not shipped. */
-  #expect(isSo: boolean, name: string, what: () => string): void {
+  #expect(isSo: boolean, name: string, { group }: Since, what: () => string): void {
     if (isSo) return
     assert(this.#moves, what)
-    this.#doubts.push({ name, what: what() })
+    this.#doubts.push({ name, group, what: what() })
   }
 
   #mustShow(write: Asked, read: Asked): boolean {

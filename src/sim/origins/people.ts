@@ -32,11 +32,15 @@ export interface Realm extends Asking {
   arise(group: Incarnation): void
   /** Its nodes are never started again. */
   end(group: Incarnation): void
+  /** It went on by itself although others had removed it. */
+  givenUp(group: Incarnation): void
   /** These writes were told to people as not shipped. */
   reported(names: readonly string[]): void
 }
 
 const PATIENCE_MS = 6_000
+/** A take-over asks those who are away first. */
+const SOME_US = 3_000_000
 /** A group that is cut off goes on for so long before it is removed or replaced. */
 const ALONE_US = 3_500_000
 /** So many groups at once are enough. */
@@ -58,6 +62,7 @@ export class People {
     returned: 0,
     handedIn: 0,
     rewired: 0,
+    parted: 0,
   }
   readonly #realm: Realm
   readonly #prng: Prng
@@ -123,6 +128,9 @@ export class People {
       }
       case 'rewire':
         this.#rewire()
+        return
+      case 'partForGood':
+        this.#partForGood()
     }
   }
 
@@ -233,15 +241,19 @@ export class People {
   }
 
   #isolate(group: Incarnation): void {
-    const { network, incarnations } = this.#realm
+    const others = this.#realm.incarnations.filter((other) => other !== group)
+    this.#part([group], others)
+  }
+
+  /** No message between some and others. */
+  #part(some: readonly Incarnation[], others: readonly Incarnation[]): void {
+    const { network } = this.#realm
     const noticed = this.#prng.percent(60)
-    for (const other of incarnations) {
-      if (other === group) continue
-      for (const { id: here } of group.group.nodes) {
-        for (const { id: there } of other.group.nodes) {
-          network.cut(here, there, noticed)
-          network.cut(there, here, noticed)
-        }
+    const nodesOf = (groups: readonly Incarnation[]) => groups.flatMap(({ group }) => group.nodes)
+    for (const { id: here } of nodesOf(some)) {
+      for (const { id: there } of nodesOf(others)) {
+        network.cut(here, there, noticed)
+        network.cut(there, here, noticed)
       }
     }
   }
@@ -278,6 +290,30 @@ export class People {
           this.#askToTakeOver(this.#prng.pick(others))
         })
       }
+    })
+  }
+
+  /** Each side takes the other for gone: that of the keeper removes it, in the other one takes over. */
+  #partForGood(): void {
+    const { keeper } = this.#realm.entries.membership.latest
+    const members = this.#members('here')
+    const there = members.filter(({ origin }) => origin !== keeper && this.#prng.percent(50))
+    const here = members.filter((each) => !there.includes(each))
+    const [heir] = there
+    if (heir === undefined || !here.some(({ origin }) => origin === keeper)) return
+    this.counts.parted += 1
+    this.#part(here, there)
+    const removeAll = (gone: readonly Incarnation[], by: readonly Incarnation[]): void => {
+      for (const { called } of gone) {
+        this.#ask(this.#prng.pick(by), { kind: 'removeGroup', group: called }, () => {})
+      }
+    }
+    this.#later(ALONE_US, () => {
+      removeAll(there, here)
+      const command = { kind: 'moveKeeper', group: heir.called, force: true, alone: true } as const
+      this.#ask(heir, command, () => {})
+      const old = here.filter(({ origin }) => origin !== keeper)
+      this.#later(SOME_US, () => removeAll(old, there))
     })
   }
 
@@ -345,7 +381,7 @@ export class People {
   #allOutsAreLookedAt(): boolean {
     const outs = this.#in('here').filter(({ origin }) => !this.#isMember(origin))
     for (const out of outs) {
-      if (this.#isOnItsOwn(out)) this.#giveUp(out)
+      if (this.#isOnItsOwn(out) || saysSplit(out)) this.#giveUp(out)
       if (!this.#knowsItIsOut(out) || !this.#isHeldByAll(out) || !this.#look(out)) continue
       if (this.#prng.percent(50)) this.#return(out)
       else this.#realm.end(out)
@@ -363,7 +399,8 @@ export class People {
 
   #giveUp(out: Incarnation): void {
     const { entries, note, reported, end } = this.#realm
-    note('people', `${out.label} is on its own`)
+    note('people', `${out.label} is given up`)
+    this.#realm.givenUp(out)
     reported(leftAt(out.group, entries.unshipped(out.origin)).names)
     end(out)
   }
@@ -445,6 +482,12 @@ export class People {
       if (!this.#stopped) then()
     })
   }
+}
+
+/** Whether a group says that it and others have removed each other. */
+function saysSplit({ group }: Incarnation): boolean {
+  const split = group.leader()?.driver?.origins?.leading?.office.splitFrom
+  return split !== undefined && split.size > 0
 }
 
 /** Whether the nodes of a group know where those of another are. */

@@ -71,6 +71,8 @@ export const PEOPLE_ACTS = [
   'revive',
   /** One that was removed joins anew, with what it had not shipped. */
   'return',
+  /** Two sides of a cut each take the other for gone, and remove it. */
+  'partForGood',
   /** Two groups are told to exchange, if entries of some come to others by no way any more. */
   'rewire',
 ] as const
@@ -138,6 +140,7 @@ export function withPeople(drawn: OriginsProfile, prng: Prng): OriginsProfile {
       revive: prng.intInclusive(0, 2),
       return: prng.intInclusive(1, 3),
       rewire: 1,
+      partForGood: prng.percent(20) ? 1 : 0,
     },
     goneForGoodPercent: prng.pick([0, 50, 100]),
   }
@@ -153,6 +156,7 @@ export const NOBODY: OriginsProfile['people'] = {
   revive: 0,
   return: 0,
   rewire: 0,
+  partForGood: 0,
 }
 
 /** Everybody writes the same few rows, and hears of the others late. */

@@ -269,6 +269,7 @@ export class OriginsWorld extends Life {
         group.group.heal()
       },
       end: (group) => this.#leave(group, 'over'),
+      givenUp: ({ label }) => history.givenUp(label),
       reported: (names) => history.reported(names),
     }
     return new People(realm, this.#prng.fork())
