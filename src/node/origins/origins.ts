@@ -420,7 +420,7 @@ export class Origins {
   #tellMembers(): void {
     const exchanging = this.#leading?.exchanging
     const { cluster } = this.#state
-    if (exchanging === undefined || cluster.epoch <= exchanging.exchange.members.epoch) return
+    if (exchanging === undefined || cluster.epoch === exchanging.exchange.members.epoch) return
     exchanging.step({ kind: 'members', members: membersOf(cluster) })
   }
 

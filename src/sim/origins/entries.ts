@@ -11,6 +11,7 @@
  * O6 one acknowledged as stable is final where it was written: a promise of each origin is there (D8)
  * O7 a stamp far ahead of a group's clocks comes into its data only when its time has come (D3)
  * O8 nobody who is a member has an entry of a removed origin beyond its agreed last one (D1)
+ * O9 nobody goes on and on answering when there is nothing new (P)
  */
 import { assert, present } from '../../base/assert.ts'
 import { covers, extend, type Frontier, holds, NOTHING } from '../../core/order/clock/frontier.ts'
@@ -21,6 +22,8 @@ import { decodeBatch } from '../../model/entry-codec.ts'
 import { decodeMergeOperations, decodeOriginOperations } from '../../model/origin-codec.ts'
 import type { Cluster, MergeOperation, OriginEntry } from '../../model/origin-entry.ts'
 import { lastIn, type Membership, writersOf, zonesOf } from './membership.ts'
+
+const ECHOES_MAX = 10
 
 /** What one group has committed. */
 interface Group {
@@ -36,6 +39,8 @@ interface Group {
   time: number
   /** Through here its order is final. */
   stable: number
+  /** So many answers in a row that told nothing new. */
+  echoes: number
   /** What is later than this is too far ahead. */
   latest: number
   /** The versions of the cluster that it had, the last one in force, and where they are in its log. */
@@ -83,7 +88,7 @@ export class EntryChecker {
     }
     const clusters = [{ index: base, cluster: beginning?.cluster ?? this.membership.latest }]
     this.#groups.set(self, {
-      ...{ self, index: base, held, applied, kept, time, stable, latest: 0, clusters },
+      ...{ self, index: base, held, applied, kept, time, stable, latest: 0, clusters, echoes: 0 },
     })
     assert(!this.made.has(self), () => `O1: there was an origin ${self} before`)
     this.made.set(self, [])
@@ -220,6 +225,7 @@ export class EntryChecker {
     // Whoever called a time final had our promise that nothing of ours comes before it.
     const final = this.#counts(entry) ? this.#final : 0
     assert(time > final, () => `O4: ${name} has time ${time}, final is ${final}`)
+    checkEchoes(group, entry, made.at(-1))
     const real = { ...entry, body: entry.body.slice() }
     made.push(real)
     const cluster = this.membership.versionIn(real)
@@ -351,6 +357,21 @@ function checkTransactions(group: Group, entry: OriginEntry): void {
       () => `O1: ${name} saw ${seen} of ${other} and says ${dependencies.get(other)}`,
     )
   }
+}
+
+/** O9: some are made by a leader that does not know yet what the one before had made. */
+function checkEchoes(group: Group, entry: OriginEntry, before: OriginEntry | undefined): void {
+  const { answer, body, dependencies, epoch } = entry
+  const isNew =
+    answer !== 'none' ||
+    decodeOriginOperations(body).length > 0 ||
+    before?.epoch !== epoch ||
+    !covers(before.dependencies, dependencies)
+  group.echoes = isNew ? 0 : group.echoes + 1
+  assert(
+    group.echoes <= ECHOES_MAX,
+    () => `O9: ${nameOf(entry)} tells nothing new, as those before`,
+  )
 }
 
 function nameOf({ origin, sequence }: { readonly origin: string; readonly sequence: number }) {
