@@ -32,6 +32,8 @@ export interface Realm extends Asking {
   arise(group: Incarnation): void
   /** Its nodes are never started again. */
   end(group: Incarnation): void
+  /** Let in, and lost before they had a file. */
+  readonly unfounded: ReadonlySet<string>
   /** It went on by itself although others had removed it. */
   givenUp(group: Incarnation): void
   /** These writes were told to people as not shipped. */
@@ -419,6 +421,19 @@ export class People {
       return state !== 'here' && writersOf(latest).includes(origin)
     })
     if (missing !== undefined) this.#askToRemove(missing)
+    else this.#removeUnfounded()
+  }
+
+  /** One whose founder was lost. */
+  #removeUnfounded(): void {
+    const { unfounded, entries } = this.#realm
+    const { origins } = entries.membership.latest
+    const lost = origins.find(({ origin, standing }) => {
+      return standing.kind === 'writes' && unfounded.has(origin)
+    })
+    const [one] = this.#members('here')
+    if (lost === undefined || one === undefined) return
+    this.#ask(one, { kind: 'removeGroup', group: lost.name }, () => {})
   }
 
   /** Notes what a removed group has kept, once it is at rest. */

@@ -24,9 +24,9 @@ import { OPS_QUERY } from '../tables.ts'
 import { BASE, type Templates } from '../templates.ts'
 import type { Write } from '../write-book.ts'
 import type { Asking } from './admin.ts'
-import { enter } from './entering.ts'
 import { type Beginning, EntryChecker } from './entries.ts'
 import { Founding, type GroupPlan } from './founding.ts'
+import { type Gathering, gather } from './gathering.ts'
 import { Graph } from './graph.ts'
 import { OriginsHistory, type Views } from './history.ts'
 import type { Incarnation } from './incarnation.ts'
@@ -57,6 +57,8 @@ interface NewGroup extends Pick<Incarnation, 'label' | 'called' | 'origin'> {
   readonly file: GroupOptions['found']
   readonly twin: GroupOptions['foundTwin']
   readonly beginning: Beginning | null
+  /** See GroupOptions. */
+  readonly first?: number
 }
 
 const CLUSTER = 'simulated'
@@ -88,6 +90,8 @@ export class OriginsWorld extends Life {
   readonly #founding: Founding
   readonly #graph: Graph
   readonly #life = new Lifetime()
+  /** Origins that nobody founds any more. */
+  readonly #unfounded = new Set<string>()
   /** Of those that are there now; clients ask these. */
   readonly #labels: string[] = []
   /** How many labels were given. */
@@ -269,6 +273,7 @@ export class OriginsWorld extends Life {
         group.group.heal()
       },
       end: (group) => this.#leave(group, 'over'),
+      unfounded: this.#unfounded,
       givenUp: ({ label }) => history.givenUp(label),
       reported: (names) => history.reported(names),
     }
@@ -281,26 +286,33 @@ export class OriginsWorld extends Life {
     const { directory, parts } = this.#options
     const prng = this.#prng.fork()
     const zone = isZoned(this.profile) && prng.percent(70) ? prng.pick(ZONES) : null
-    const applicant = {
+    const isMulti = this.profile.strategy === 'multi-leader'
+    const nodes = isMulti && prng.percent(30) ? prng.pick([2, 2, 3]) : 1
+    const applicants: Omit<Gathering, 'founded'> = {
       ...{ ...asking, prng, cluster: CLUSTER, directory, label, called: called ?? label, zone },
-      id: idOf(`${label}1`),
+      ...{ nodes, isRisky: prng.percent(25), lost: (origin) => this.#unfounded.add(origin) },
       wrapStore: parts?.wrapStore ?? ((store) => store),
+      mayFound: parts?.mayFound ?? ((founder, id) => founder === id),
       via: () => {
         const up = this.nodes.filter((node) => node.up && node.ledger.last.index > 0)
         return up.length === 0 ? null : prng.pick(up)
       },
     }
     const present = this.#present.map((each) => each.called)
-    const told = this.#graph.attach(applicant.called, present, prng)
+    const told = this.#graph.attach(applicants.called, present, prng)
     for (const each of this.#present) if (told.includes(each.called)) restart(each)
-    enter(applicant, ({ origin, beginning, file }) => {
-      const joined = this.#add({
-        ...{ label, called: applicant.called, origin, size: { voters: 1, learners: 0 }, file },
-        beginning,
-        twin: (path, identity) => file(path, identity, { cluster: CLUSTER, members: [] }),
-      })
-      this.#trouble(joined)
-      done(joined)
+    gather({
+      ...applicants,
+      founded: ({ origin, beginning, file }, first) => {
+        const joined = this.#add({
+          ...{ label, called: applicants.called, origin, size: { voters: 1, learners: 0 }, file },
+          ...{ beginning, first },
+          twin: (path, identity) => file(path, identity, { cluster: CLUSTER, members: [] }),
+        })
+        this.#trouble(joined)
+        done(joined)
+        return joined
+      },
     })
   }
 
@@ -342,13 +354,13 @@ export class OriginsWorld extends Life {
     })
   }
 
-  #add({ label, called, origin, size, file, twin, beginning }: NewGroup): Incarnation {
+  #add({ label, called, origin, size, file, twin, beginning, first = 1 }: NewGroup): Incarnation {
     const { schedule, network, profile } = this
     const { directory, parts = {} } = this.#options
     const functions = FUNCTIONS
     const graph = this.#graph
     const group = new SimGroup({
-      ...{ cluster: CLUSTER, prefix: label, ...size, schedule, network, profile, directory },
+      ...{ cluster: CLUSTER, prefix: label, ...size, first, schedule, network, profile, directory },
       prng: this.#prng,
       contentPrng: this.#prng.fork(),
       parts: { ...parts, openOptions: (name) => ({ functions, ...parts.openOptions?.(name) }) },
