@@ -168,10 +168,13 @@ export class Office {
     const { cluster, self } = state()
     const isAnyFrozen = cluster.origins.some(({ standing }) => standing.kind === 'frozen')
     const mayHear = exchanging.tooFarBehind === null && exchanging.exchange.mayWrite
+    const isIn = writes(cluster, self)
     for (const { origin, standing } of cluster.origins) {
       if (origin === self || !exchanging.isLinked(origin)) continue
-      if (standing.kind === 'removed') this.#lookForSplit(origin)
-      if (standing.kind === 'removed' || (mayHear && !isAnyFrozen)) continue
+      // Whom both sides of a cut have removed hears also from the one that does not count here.
+      const isOut = standing.kind === 'removed' && isIn
+      if (isOut) this.#lookForSplit(origin)
+      if (isOut || (mayHear && !isAnyFrozen)) continue
       this.#sees(origin, self, ASK_MS, (sight) => {
         if (sight !== null && !this.#isOver) this.#hear(sight)
       })
