@@ -3,6 +3,8 @@
  * those of the research on multi-leader replication).
  */
 import { rmSync } from 'node:fs'
+import { Exchange } from '../../core/order/clock/exchange/exchange.ts'
+import type { Effects, Input } from '../../core/order/clock/exchange/types.ts'
 import type { OriginOperation } from '../../model/origin-entry.ts'
 import { lostFolder } from '../../store/apply/lost-file.ts'
 import { Store } from '../../store/store.ts'
@@ -50,6 +52,18 @@ function peopled(profile: OriginsProfile): OriginsProfile {
     peopleEveryUs: 600_000,
     people: { ...NOBODY, join: 2, remove: 3, return: 3 },
     goneForGoodPercent: 0,
+  }
+}
+
+/** Both sides of a cut take the other for gone, and only one has come to the end of that. */
+function parted(profile: OriginsProfile): OriginsProfile {
+  return {
+    ...peopled(profile),
+    hostileUs: 6_500_000,
+    thinkUs: 200_000,
+    groupFaultEveryUs: 0,
+    peopleEveryUs: 200_000,
+    people: { ...NOBODY, partForGood: 1 },
   }
 }
 
@@ -112,6 +126,35 @@ export const MEMBERSHIP_MUTATIONS: Readonly<Record<string, OriginsMutation>> = {
     }),
     finds: /O\d|H\d|C1|P: /,
     world: peopled,
+  },
+  // Two sides that each took the other for gone
+  goesOnByItsOwnVersion: {
+    parts: {
+      driver: {
+        createExchange: (...args) => {
+          class Stubborn extends Exchange {
+            override step(input: Input): Effects {
+              const isOlder = input.kind === 'members' && input.members.epoch < this.members.epoch
+              return super.step(isOlder ? { kind: 'cancel', id: 0 } : input)
+            }
+          }
+          return new Stubborn(...args)
+        },
+      },
+    },
+    finds: /O9/,
+    world: parted,
+  },
+  everyoneFoundsTheGroup: {
+    parts: { mayFound: () => true },
+    finds: /M4|O1/,
+    world: (profile) => ({
+      ...peopled({ ...profile, strategy: 'multi-leader' }),
+      ...{ thinkUs: 200_000, peopleEveryUs: 200_000 },
+      people: { ...NOBODY, join: 1 },
+      groups: [1, 1].map((voters) => ({ voters, learners: 0 })),
+      hostileUs: 2_500_000,
+    }),
   },
   handsNothingOn: {
     parts: {

@@ -41,6 +41,8 @@ export interface Realm extends Asking {
 }
 
 const PATIENCE_MS = 6_000
+/** So long both sides of a cut have to remove each other. */
+const APART_US = 15_000_000
 /** A take-over asks those who are away first. */
 const SOME_US = 3_000_000
 /** A group that is cut off goes on for so long before it is removed or replaced. */
@@ -65,6 +67,7 @@ export class People {
     handedIn: 0,
     rewired: 0,
     parted: 0,
+    split: 0,
   }
   readonly #realm: Realm
   readonly #prng: Prng
@@ -74,6 +77,8 @@ export class People {
   #handing = 0
   /** Asked, and not answered yet. */
   #asked = 0
+  /** Until then two sides are apart. */
+  #partedTo = 0
   /** The last time that the groups did not agree. */
   #agreedAt = 0
   /** Removed groups whose lost work was looked at. */
@@ -302,7 +307,9 @@ export class People {
     const there = members.filter(({ origin }) => origin !== keeper && this.#prng.percent(50))
     const here = members.filter((each) => !there.includes(each))
     const [heir] = there
-    if (heir === undefined || !here.some(({ origin }) => origin === keeper)) return
+    if (this.#realm.schedule.now < this.#partedTo || heir === undefined) return
+    if (!here.some(({ origin }) => origin === keeper)) return
+    this.#partedTo = this.#realm.schedule.now + APART_US
     this.counts.parted += 1
     this.#part(here, there)
     const removeAll = (gone: readonly Incarnation[], by: readonly Incarnation[]): void => {
@@ -383,6 +390,7 @@ export class People {
   #allOutsAreLookedAt(): boolean {
     const outs = this.#in('here').filter(({ origin }) => !this.#isMember(origin))
     for (const out of outs) {
+      if (saysSplit(out)) this.counts.split += 1
       if (this.#isOnItsOwn(out) || saysSplit(out)) this.#giveUp(out)
       if (!this.#knowsItIsOut(out) || !this.#isHeldByAll(out) || !this.#look(out)) continue
       if (this.#prng.percent(50)) this.#return(out)
