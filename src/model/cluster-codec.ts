@@ -52,6 +52,16 @@ export function decodeCluster(value: unknown): Cluster {
     floor: known(json['floor'], 'cluster.floor'),
     ...(json['takenFrom'] === undefined ? {} : { takenFrom: takenFrom(json['takenFrom']) }),
     ...(json['agreeing'] === undefined ? {} : { agreeing: whole(json['agreeing'], 'agreeing') }),
+    ...(json['moved'] === undefined ? {} : { moved: moved(json['moved']) }),
+  }
+}
+
+function moved(value: unknown): NonNullable<Cluster['moved']> {
+  const json = fields(value, 'cluster.moved')
+  return {
+    origin: originName(json['origin'], 'moved.origin'),
+    ...(json['zone'] === undefined ? {} : { zone: text(json['zone'], 'moved.zone') }),
+    since: whole(json['since'], 'moved.since'),
   }
 }
 

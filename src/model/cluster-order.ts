@@ -18,6 +18,11 @@ export function takeoverEpoch({ epoch, origins }: Cluster, origin: string): numb
   return (Math.floor(epoch / ROUND) + 1) * ROUND + slot * SLOT
 }
 
+/** Whether two versions are of one row: of one keeper and those that it handed on to. */
+export function areOfOneRow(one: Cluster, other: Cluster): boolean {
+  return Math.floor(one.epoch / SLOT) === Math.floor(other.epoch / SLOT)
+}
+
 /**
  * Whether a version that has come takes the place of the known one. Besides later ones that is every
  * one by which we are removed: all who stay have agreed to it, so ours is of nobody else's concern.

@@ -69,6 +69,8 @@ export interface Cluster {
   readonly takenFrom?: readonly string[]
   /** So many groups must know of the last take-over before it can come to its end. */
   readonly agreeing?: number
+  /** See ExchangeMembers. */
+  readonly moved?: { readonly origin: string; readonly zone?: string; readonly since: number }
 }
 
 export interface ClusterOrigin {

@@ -29,6 +29,8 @@ export interface GroupOptions {
   readonly prefix: string
   readonly voters: number
   readonly learners: number
+  /** The number of the first of its founders; 1 if it is not told. */
+  readonly first?: number
   readonly schedule: Schedule
   readonly network: SimNetwork
   readonly profile: Profile
@@ -55,6 +57,8 @@ export interface GroupOptions {
 }
 
 const NEWCOMERS_MAX = 2
+/** Nodes that are told of their group from its beginning have numbers up to this. */
+const FOLLOWER_MAX = 9
 /** Disks of a healed world. */
 const FAST: Profile['disk'] = {
   store: { usual: 100, max: 100, longPercent: 0 },
@@ -111,9 +115,16 @@ export class SimGroup {
 
   /** A node with an empty disk; null if there are enough. */
   newcomer(): SimNode | null {
-    const { voters, learners, prefix, cluster, join } = this.#options
+    const { voters, learners, prefix } = this.#options
     if (this.nodes.length >= voters + learners + NEWCOMERS_MAX) return null
-    const name = `${prefix}${this.nodes.length + 1}`
+    const numbers = this.nodes.map(({ name }) => Number(name.slice(prefix.length)))
+    return this.follower(Math.max(FOLLOWER_MAX, ...numbers) + 1)
+  }
+
+  /** The same, of a number of which there is none yet, up to FOLLOWER_MAX. */
+  follower(number: number): SimNode {
+    const { prefix, cluster, join } = this.#options
+    const name = `${prefix}${number}`
     const id = idOf(name)
     const file = this.#fileOf(name)
     join(file, { cluster, node: id })
@@ -204,12 +215,12 @@ export class SimGroup {
   // Beginning
 
   #found(): void {
-    const { cluster, prefix, voters, learners, prng, profile, found } = this.#options
+    const { cluster, prefix, voters, learners, first = 1, prng, profile, found } = this.#options
     const members: Members = {
       cluster,
       members: Array.from({ length: voters + learners }, (_, i) => {
         const role = i < voters ? 'voter' : 'learner'
-        const name = `${prefix}${i + 1}`
+        const name = `${prefix}${first + i}`
         const priority = prng.intInclusive(1, profile.priorityMax)
         return { id: idOf(name), name, url: `sim://${name}`, role, wants: role, priority }
       }),

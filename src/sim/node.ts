@@ -43,6 +43,8 @@ export interface Parts {
   readonly driver?: Partial<NodeDriverOptions>
   /** What the node makes of a client's request before it looks at it. */
   readonly wrapRequest?: (request: NodeRequest) => NodeRequest
+  /** Whether a fresh node is to found a group, as it sees it; `founder`: who the cluster says is to. */
+  readonly mayFound?: (founder: string, node: string) => boolean
 }
 
 /** Told of everything that a node does, as it does it. */

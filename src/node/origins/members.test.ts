@@ -35,6 +35,20 @@ test('a group joins, writes, and is told of by name', (t) => {
   equal(admin(world, 'a1', { kind: 'joinGroup', group: 'no good', node: 'x' }), 'BAD_REQUEST')
 })
 
+test('a new group itself tells one that hears nobody else', (t) => {
+  const world = new GroupWorld(t, { groups: { a: 1, b: 1, d: 1 } })
+  world.ready()
+  for (const other of 'ab') world.cut('d', other)
+  world.run(500)
+  world.join('c', 'b1')
+  world.until('c writes', () => {
+    return (
+      world.write('c1', "insert into kv values (1, 'one', 1)", 'majority', 500).kind === 'result'
+    )
+  })
+  allHave(world, ['a1', 'b1', 'c1', 'd1'], 1)
+})
+
 test('a dead group is removed, and what anybody had of it stays', (t) => {
   const world = new GroupWorld(t, { groups: { a: 1, b: 1, c: 1 } })
   world.ready()

@@ -93,6 +93,26 @@ test('a keeper that was removing another group learns that it was taken over fro
   equal(originsOf(world, 'a1').state.cluster.keeper, 'c')
 })
 
+test('a group that had begun to take over learns that it was removed, and falls silent', (t) => {
+  const world = new GroupWorld(t, { groups: { a: 1, b: 1, c: 1 } })
+  world.ready()
+  world.must('c1', "insert into kv values (0, 'x', 0)", 'all')
+  for (const other of ['a', 'b']) world.cut('c', other)
+  world.run(3_000)
+  // It can't come to its end without b.
+  const taking = { kind: 'moveKeeper', group: 'c', force: true, alone: true } as const
+  equal(admin(world, 'c1', taking), 'UNKNOWN_OUTCOME')
+  equal(standingAt(world, 'c1', 'a')?.kind, 'frozen')
+  equal(admin(world, 'a1', { kind: 'removeGroup', group: 'c' }), 'admin')
+  for (const other of ['a', 'b']) world.cut('c', other, false)
+  // By a version that is older than its own.
+  world.until('news', () => standingAt(world, 'c1', 'c')?.kind === 'removed')
+  world.run(3_000)
+  const { index } = world.driver('c1').order.last
+  world.run(10_000)
+  equal(world.driver('c1').order.last.index, index)
+})
+
 test('a removed group learns that less of it counts by now, and keeps the rest', (t) => {
   const world = new GroupWorld(t, { groups: { a: 1, b: 1 } })
   world.ready()

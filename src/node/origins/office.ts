@@ -51,6 +51,7 @@ export class Office {
   #isOver = false
   /** The version of the cluster that others have, and in which we are not. */
   #leftOutBy = 0
+  readonly #split = new Set<string>()
 
   constructor(needs: OfficeNeeds) {
     this.#needs = needs
@@ -70,6 +71,11 @@ export class Office {
   /** Others have a later version of the cluster, in which this group is not. */
   get isLeftOut(): boolean {
     return this.#leftOutBy > this.#needs.state().cluster.epoch
+  }
+
+  /** Origins that were removed here, and write on in a cluster in which this group was removed. */
+  get splitFrom(): ReadonlySet<string> {
+    return this.#split
   }
 
   /** Whether what adds to the schema may be run. */
@@ -161,13 +167,37 @@ export class Office {
     const { exchanging, state } = this.#needs
     const { cluster, self } = state()
     const isAnyFrozen = cluster.origins.some(({ standing }) => standing.kind === 'frozen')
-    if (exchanging.exchange.mayWrite && !isAnyFrozen) return
+    const { mayWrite } = exchanging.exchange
+    const isIn = writes(cluster, self)
     for (const { origin, standing } of cluster.origins) {
-      if (origin === self || standing.kind === 'removed' || !exchanging.isLinked(origin)) continue
+      if (origin === self || !exchanging.isLinked(origin)) continue
+      // Whom both sides of a cut have removed hears also from the one that does not count here.
+      const isOut = standing.kind === 'removed' && isIn
+      if (isOut) this.#lookForSplit(origin)
+      if (isOut || (mayWrite && !isAnyFrozen)) continue
       this.#sees(origin, self, ASK_MS, (sight) => {
         if (sight !== null && !this.#isOver) this.#hear(sight)
       })
     }
+  }
+
+  /**
+   * Two sides of a cut that each took the other for gone. Neither takes anything of the other, so it
+   * does no harm, and nobody but a person can say which of them is to go on.
+   */
+  #lookForSplit(origin: string): void {
+    const { context, state, nameOf } = this.#needs
+    const { self } = state()
+    this.#sees(origin, self, ASK_MS, (sight) => {
+      if (sight === null || this.#isOver) return
+      const isWriter = (of: string): boolean => writes(sight.cluster, of)
+      const isSplit = isWriter(origin) && !isWriter(self) && writes(state().cluster, self)
+      if (!isSplit) this.#split.delete(origin)
+      else if (!this.#split.has(origin)) {
+        this.#split.add(origin)
+        context.emit('cluster.split', 'warn', { group: nameOf(origin) })
+      }
+    })
   }
 
   #hear(sight: Sight): void {
@@ -227,6 +257,10 @@ export class Office {
 const MOVED: ErrorData = {
   code: 'SCHEMA_CHANGE_PENDING',
   detail: 'Another group has begun to order changes of schema and rules.',
+}
+
+function writes({ origins }: Cluster, self: string): boolean {
+  return origins.some(({ origin, standing }) => origin === self && standing.kind === 'writes')
 }
 
 /** What another machine told; null: it is not that. */

@@ -66,6 +66,13 @@ export function originAlarmsOf(origins: Origins): readonly string[] {
   const exchanging = origins.leading?.exchanging
   if (exchanging === undefined) return alarms
   const { exchange } = exchanging
+  const split = [...(origins.leading?.office.splitFrom ?? [])].map((each) => origins.nameOf(each))
+  if (split.length > 0) {
+    alarms.push(
+      `Removed here and writing on in a cluster of their own: ${split.join(', ')}. There this group ` +
+        'was removed. Nothing goes from one to the other: one side must be given up, see docs/groups.md.',
+    )
+  }
   const { unshipped } = exchange
   if (unshipped !== null) {
     const count = unshipped.last - unshipped.first + 1

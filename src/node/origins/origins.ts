@@ -192,8 +192,12 @@ export class Origins {
   /** The nodes of other groups that there should be links to. */
   get foreignNodes(): readonly GroupNode[] {
     const { cluster, nodes, self } = this.#state
+    // Whoever took over alone may be wrong: if the others live on, and have removed us, only we can call.
+    const isAlone = cluster.agreeing === 1
     return cluster.origins
-      .filter(({ origin, standing }) => origin !== self && standing.kind !== 'removed')
+      .filter(({ origin, standing }) => {
+        return origin !== self && (isAlone || standing.kind !== 'removed')
+      })
       .flatMap(({ origin }) => nodes.get(origin) ?? [])
   }
 
@@ -428,7 +432,7 @@ export class Origins {
   #tellMembers(): void {
     const exchanging = this.#leading?.exchanging
     const { cluster } = this.#state
-    if (exchanging === undefined || cluster.epoch <= exchanging.exchange.members.epoch) return
+    if (exchanging === undefined || cluster.epoch === exchanging.exchange.members.epoch) return
     exchanging.step({ kind: 'members', members: membersOf(cluster) })
   }
 
@@ -461,24 +465,33 @@ export class Origins {
     })
   }
 
-  /** Also with one that was removed: only so it learns that it was. */
+  /**
+   * Also with one that was removed: only so it learns that it was. And with one that is not known here:
+   * it may be the only one to tell that it was let in.
+   */
   mayExchange(origin: string): boolean {
     const { exchangeWith = [] } = this.#needs.options
+    if (exchangeWith.length === 0) return true
     const known = this.#state.cluster.origins.find((each) => each.origin === origin)
-    if (known === undefined) return false
-    return exchangeWith.length === 0 || exchangeWith.includes(known.name)
+    return exchangeWith.includes(known?.name ?? groupIn(origin))
   }
 }
 
-function membersOf({ epoch, origins, floor }: Cluster): ExchangeMembers {
+function membersOf({ epoch, origins, floor, moved }: Cluster): ExchangeMembers {
   return {
     epoch,
     floor,
+    moved,
     origins: new Map(origins.map(({ origin, standing }) => [origin, standing])),
     zones: new Map(
       origins.flatMap(({ origin, zone }) => (zone === undefined ? [] : [[origin, zone]])),
     ),
   }
+}
+
+/** What the group of an origin is called that the cluster, as it is known here, does not have. */
+function groupIn(origin: string): string {
+  return origin.slice(0, origin.lastIndexOf('-'))
 }
 
 function sameNodes(a: readonly GroupNode[], b: readonly GroupNode[]): boolean {

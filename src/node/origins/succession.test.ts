@@ -2,6 +2,7 @@ import { deepEqual, equal, match } from 'node:assert/strict'
 import { test } from 'node:test'
 import type { NodeReply } from '../../model/request.ts'
 import { listLostFiles } from '../../store/apply/lost-file.ts'
+import { originAlarmsOf } from './origins-status.ts'
 import { codeOf, GroupWorld, program } from './test-world.ts'
 
 const ROWS = 'select id, value, n from kv order by id'
@@ -128,6 +129,48 @@ test('of two groups one takes over only by its own word', (t) => {
   equal(world.read('a1', ROWS).length, 2)
   equal(listLostFiles(world.node('a1').path).length, 1)
   allHave(world, ['b1'], 2)
+})
+
+test('two sides that each take the other for gone go on apart, and say so when they meet', (t) => {
+  const world = new GroupWorld(t, { groups: { a: 1, b: 1, c: 1, d: 1 } })
+  world.ready()
+  world.must('a1', "insert into kv values (1, 'one', 1)", 'all')
+  const cut = (isCut: boolean): void => {
+    for (const one of 'ab') for (const other of 'cd') world.cut(one, other, isCut)
+  }
+  cut(true)
+  world.run(500)
+  const remove = (at: string, group: string) => {
+    const command = { kind: 'removeGroup', group } as const
+    return world.begin(at, { kind: 'admin', command, timeoutMs: TIMEOUT_MS })
+  }
+  const removals = [remove('a1', 'c'), remove('b1', 'd')]
+  const taking = world.begin('c1', request('c', { force: true, alone: true }))
+  world.until('the take-over', () => keeperAt(world, 'd1') === 'c')
+  const answers = [...removals, taking, remove('d1', 'b')]
+  world.until('answers', () => answers.every(({ reply }) => reply?.kind === 'admin'))
+  world.must('b1', 'create table apart (id integer primary key)')
+  world.must('d1', 'create table apart (id integer primary key, x)')
+  world.must('a1', "insert into kv values (2, 'two', 2)", 'quorum')
+  world.must('c1', "insert into kv values (3, 'three', 3)", 'quorum')
+  cut(false)
+  const alarms = (name: string): string => {
+    const { origins } = world.driver(name)
+    return origins === null ? '' : originAlarmsOf(origins).join()
+  }
+  const says = (name: string, of: string) => alarms(name).includes(`cluster of their own: ${of}.`)
+  world.until('alarms', () => ['a1', 'b1'].every((name) => says(name, 'c, d')))
+  world.until('alarms', () => ['c1', 'd1'].every((name) => says(name, 'a, b')))
+  world.must('b1', "insert into kv values (4, 'four', 4)", 'all')
+  world.must('d1', "insert into kv values (5, 'five', 5)", 'all')
+  world.run(5_000)
+  const ids = (name: string) => (world.read(name, ROWS) as unknown[][]).map(([id]) => Number(id))
+  deepEqual(['a1', 'b1', 'c1', 'd1'].map(ids), [
+    [1, 2, 4],
+    [1, 2, 4],
+    [1, 3, 5],
+    [1, 3, 5],
+  ])
 })
 
 test('with three, the two that are left take over, and the dead one stays out', (t) => {

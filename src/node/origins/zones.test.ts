@@ -117,6 +117,32 @@ test('a write that waits is judged by the zones as they become', (t) => {
   world.until('the answer', () => answer.reply?.kind === 'result')
 })
 
+test('a group that was alone in its zone is asked until it knows that it is elsewhere', (t) => {
+  const world = new GroupWorld(t, {
+    groups: { a: 1, b: 1, c: 1, d: 1 },
+    zones: { a: 'east', b: 'east', c: 'east', d: 'west' },
+  })
+  world.ready()
+  world.must('a1', "insert into kv values (0, 'zero', 0)", 'all')
+  for (const other of 'abc') world.cut('d', other)
+  world.run(2_000)
+  equal(administer(world, { kind: 'setZone', group: 'd', zone: 'east' }), 'ok')
+  // It does not know, and writes by itself as before: who reads of each zone must see that.
+  equal(outcome(insert(world, 'd1', 1, 'local-quorum')), 'ok')
+  equal(world.read('b1', COUNT, 'each-quorum'), 'READ_LEVEL_UNAVAILABLE')
+  equal(world.read('b1', COUNT, 'local-quorum').length, 1)
+  for (const other of 'abc') world.cut('d', other, false)
+  world.until('d knows it', () => world.read('b1', COUNT, 'each-quorum').length === 2)
+  world.run(500)
+  for (const other of 'abc') world.cut('d', other)
+  world.run(2_000)
+  equal(world.read('b1', COUNT, 'each-quorum').length, 2)
+  equal(
+    outcome(world.write('d1', 'insert into kv values (2, 2, 2)', 'local-quorum', 500)).slice(0, 15),
+    'ACK_UNAVAILABLE',
+  )
+})
+
 test('with one leader there are no zones', (t) => {
   const world = new GroupWorld(t, { groups: { a: 1 }, isSingle: true })
   world.ready()

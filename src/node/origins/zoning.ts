@@ -83,5 +83,8 @@ function withZone(cluster: Cluster, origin: string, zone: string | null): Cluste
     const { zone: _, ...others } = each
     return zone === null ? others : { ...others, zone }
   })
-  return { ...cluster, epoch: cluster.epoch + 1, origins }
+  const before = cluster.origins.find((each) => each.origin === origin)?.zone
+  const epoch = cluster.epoch + 1
+  const moved = { origin, since: epoch, ...(before === undefined ? {} : { zone: before }) }
+  return { ...cluster, epoch, origins, moved }
 }

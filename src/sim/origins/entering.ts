@@ -29,12 +29,17 @@ export interface EnteringNeeds extends Asking {
   readonly directory: string
   readonly label: string
   readonly called: string
+  readonly zone: string | null
   /** Of its first node. */
   readonly id: NodeId
   /** See Parts. */
   readonly wrapStore: (store: RunsCommands) => RunsCommands
   /** Some node that may let it in; null: none is up. */
   readonly via: () => SimNode | null
+  /** Whether the node is lost for ever now that it is to found this origin. */
+  readonly isLost: (origin: string) => boolean
+  /** Whether it is on a node to found an origin; `founder`: who is to. */
+  readonly mayFound: (founder: string, node: string) => boolean
 }
 
 /** Everything that the group begins with. */
@@ -49,9 +54,9 @@ const ANSWER_MS = 5_000
 const COMMIT_ATTEMPTS = 50
 const COMMIT_PAUSE_US = 100_000
 
-/** @param done is called once, however long that takes */
-export function enter(needs: EnteringNeeds, done: (founded: Founded) => void): void {
-  const { schedule, life, prng, called, id } = needs
+/** @param done is called once, however long that takes, unless the node is lost */
+export function enter(needs: EnteringNeeds, done: (entered: Founded | 'join') => void): void {
+  const { schedule, life, prng, called, id, zone, isLost } = needs
   const again = (): void => {
     schedule.after(prng.intInclusive(100_000, 500_000), life, () => enter(needs, done))
   }
@@ -60,19 +65,26 @@ export function enter(needs: EnteringNeeds, done: (founded: Founded) => void): v
     again()
     return
   }
-  ask(needs, via, { kind: 'joinGroup', group: called, node: id }, ANSWER_MS, (reply) => {
-    const origin = admitted(reply, id)
-    if (origin === null) again()
-    else copy(needs, via, origin, again, done)
+  const where = zone === null ? {} : { zone }
+  const command = { kind: 'joinGroup', group: called, node: id, ...where } as const
+  ask(needs, via, command, ANSWER_MS, (reply) => {
+    const answer = admitted(reply, needs)
+    if (answer === null) again()
+    else if (answer === 'join') done(answer)
+    else if (!isLost(answer.origin)) copy(needs, via, answer.origin, again, done)
   })
 }
 
-/** The origin that this node is to found; null: not yet. */
-function admitted(reply: NodeReply | null, id: NodeId): string | null {
+/** The origin that this node is to found; `join`: somebody has; null: not yet. */
+function admitted(
+  reply: NodeReply | null,
+  { id, mayFound }: EnteringNeeds,
+): { readonly origin: string } | 'join' | null {
   if (reply?.kind !== 'admin') return null
   const { origin, cluster, nodes } = reply.value as GroupAdmission
-  const known = cluster.origins.find((each) => each.origin === origin)
-  return nodes.length === 0 && known?.founder === id ? origin : null
+  if (nodes.length > 0) return 'join'
+  const founder = cluster.origins.find((each) => each.origin === origin)?.founder
+  return founder !== undefined && mayFound(founder, id) ? { origin } : null
 }
 
 function copy(

@@ -11,6 +11,7 @@
  * O6 one acknowledged as stable is final where it was written: a promise of each origin is there (D8)
  * O7 a stamp far ahead of a group's clocks comes into its data only when its time has come (D3)
  * O8 nobody who is a member has an entry of a removed origin beyond its agreed last one (D1)
+ * O9 nobody goes on and on answering when there is nothing new (P)
  */
 import { assert, present } from '../../base/assert.ts'
 import { covers, extend, type Frontier, holds, NOTHING } from '../../core/order/clock/frontier.ts'
@@ -21,6 +22,8 @@ import { decodeBatch } from '../../model/entry-codec.ts'
 import { decodeMergeOperations, decodeOriginOperations } from '../../model/origin-codec.ts'
 import type { Cluster, MergeOperation, OriginEntry } from '../../model/origin-entry.ts'
 import { lastIn, type Membership, writersOf, zonesOf } from './membership.ts'
+
+const ECHOES_MAX = 10
 
 /** What one group has committed. */
 interface Group {
@@ -36,10 +39,12 @@ interface Group {
   time: number
   /** Through here its order is final. */
   stable: number
+  /** So many answers in a row that told nothing new. */
+  echoes: number
   /** What is later than this is too far ahead. */
   latest: number
-  /** The versions of the cluster that it had, the last one in force. */
-  readonly clusters: Cluster[]
+  /** The versions of the cluster that it had, the last one in force, and where they are in its log. */
+  readonly clusters: { readonly index: number; readonly cluster: Cluster }[]
 }
 
 /** What a group begins with. */
@@ -59,7 +64,7 @@ export interface CommitLog {
 export class EntryChecker {
   /** All that was ever committed by its own origin, in its order. */
   readonly made = new Map<string, OriginEntry[]>()
-  readonly counts = { own: 0, taken: 0, kept: 0, forgot: 0, marks: 0 }
+  readonly counts = { own: 0, taken: 0, kept: 0, forgot: 0, marks: 0, versions: 0 }
   readonly membership: Membership
   readonly #groups = new Map<string, Group>()
   constructor(membership: Membership) {
@@ -81,9 +86,9 @@ export class EntryChecker {
       time = Math.max(time, real[last - 1]?.time ?? 0)
       for (const entry of real.slice(last, sequence)) kept.set(nameOf(entry), entry)
     }
-    const clusters = [beginning?.cluster ?? this.membership.latest]
+    const clusters = [{ index: base, cluster: beginning?.cluster ?? this.membership.latest }]
     this.#groups.set(self, {
-      ...{ self, index: base, held, applied, kept, time, stable, latest: 0, clusters },
+      ...{ self, index: base, held, applied, kept, time, stable, latest: 0, clusters, echoes: 0 },
     })
     assert(!this.made.has(self), () => `O1: there was an origin ${self} before`)
     this.made.set(self, [])
@@ -106,7 +111,18 @@ export class EntryChecker {
 
   /** The cluster as a group knows it from what it has committed. */
   clusterOf(group: string): Cluster {
-    return present(this.#group(group).clusters.at(-1), () => `cluster of ${group}`)
+    return present(this.#group(group).clusters.at(-1), () => `cluster of ${group}`).cluster
+  }
+
+  /**
+   * The versions of the cluster that a group has had.
+   *
+   * @param applied without those that whoever has applied so much has left behind
+   */
+  clustersOf(group: string, applied = 0): readonly Cluster[] {
+    const { clusters } = this.#group(group)
+    const at = clusters.findLastIndex(({ index }) => index <= applied)
+    return clusters.slice(Math.max(0, at)).map(({ cluster }) => cluster)
   }
 
   /** What a group has committed of all origins. */
@@ -164,7 +180,7 @@ export class EntryChecker {
 
   /** The versions of the cluster that a group has had since one. */
   #versionsSince(self: string, epoch: number): readonly Cluster[] {
-    const { clusters } = this.#group(self)
+    const clusters = this.clustersOf(self)
     const since = clusters.filter((cluster) => cluster.epoch >= epoch)
     return since.length > 0 ? since : clusters.slice(-1)
   }
@@ -209,10 +225,14 @@ export class EntryChecker {
     // Whoever called a time final had our promise that nothing of ours comes before it.
     const final = this.#counts(entry) ? this.#final : 0
     assert(time > final, () => `O4: ${name} has time ${time}, final is ${final}`)
+    checkEchoes(group, entry, made.at(-1))
     const real = { ...entry, body: entry.body.slice() }
     made.push(real)
     const cluster = this.membership.versionIn(real)
-    if (cluster !== null) this.membership.made(cluster)
+    if (cluster !== null) {
+      this.membership.made(cluster)
+      this.counts.versions += 1
+    }
     this.counts.own += 1
     if (entry.answer === 'none') this.counts.marks += 1
     group.held = extend(group.held, origin, sequence)
@@ -271,7 +291,7 @@ export class EntryChecker {
     group.time = Math.max(group.time, time)
     const cluster = this.membership.versionIn(entry)
     if (cluster !== null && supersedes(cluster, this.clusterOf(group.self), group.self)) {
-      group.clusters.push(cluster)
+      group.clusters.push({ index: group.index, cluster })
       checkAgreed(group, cluster)
     }
   }
@@ -337,6 +357,21 @@ function checkTransactions(group: Group, entry: OriginEntry): void {
       () => `O1: ${name} saw ${seen} of ${other} and says ${dependencies.get(other)}`,
     )
   }
+}
+
+/** O9: some are made by a leader that does not know yet what the one before had made. */
+function checkEchoes(group: Group, entry: OriginEntry, before: OriginEntry | undefined): void {
+  const { answer, body, dependencies, epoch } = entry
+  const isNew =
+    answer !== 'none' ||
+    decodeOriginOperations(body).length > 0 ||
+    before?.epoch !== epoch ||
+    !covers(before.dependencies, dependencies)
+  group.echoes = isNew ? 0 : group.echoes + 1
+  assert(
+    group.echoes <= ECHOES_MAX,
+    () => `O9: ${nameOf(entry)} tells nothing new, as those before`,
+  )
 }
 
 function nameOf({ origin, sequence }: { readonly origin: string; readonly sequence: number }) {

@@ -8,34 +8,53 @@
  *    strong read saw that ended before; of any two, one sees all that the other sees
  * H4 what was acknowledged above `local` or read above it is in the data for ever, or a conflict
  * H10 a read that consults R groups sees what was acknowledged by W before it began, if W + R > N,
- *    in a zone that both count in or among all groups
+ *    or if both count by zone in the same one, or one of them in each (levels.ts)
  *
- * What a group had sent to nobody when it was removed is out of H3, H4 and H10, if people know of it.
+ * What a group had sent to nobody when it was removed is out of H3, H4 and H10, if people know of it,
+ * and so is what was read at a side of a cut that they gave up.
  */
 import { assert, present } from '../../base/assert.ts'
-import { type AskedOf, mustMeet } from '../../core/order/clock/exchange/test-acks.ts'
-import { quorumsOf, type Reach, type Zone } from '../../core/order/clock/quorums.ts'
+import type { Cluster } from '../../model/origin-entry.ts'
 import type { AckLevel, ReadLevel } from '../../model/request.ts'
 import type { Records } from '../client.ts'
 import { checkRead, checkSight, type Read, type Sight, whatIs } from '../history.ts'
 import { nameOf, type SessionView, type Write, WriteBook } from '../write-book.ts'
+import { type Asked, asked, leastOf, mustShow } from './levels.ts'
 import { MAY_ABORT, SCHEMA_WORK } from './tables.ts'
+
+/** By which versions of the cluster a group judges levels. */
+export interface Views {
+  originOf(group: string): string
+  /** So much of its log whoever leads it has applied. */
+  applied(group: string): number
+  /** From that which one has who has applied so much to the last that it has committed. */
+  since(group: string, applied: number): readonly Cluster[]
+}
 
 interface Since {
   readonly acked: number
   readonly final: number
-  readonly asked: AskedOf
+  readonly group: string
+  /** So much it had applied. */
+  readonly applied: number
+}
+
+interface Doubt {
+  readonly name: string
+  /** That was asked. */
+  readonly group: string
+  readonly what: string
 }
 
 interface Acked {
   readonly name: string
   readonly ack: AckLevel
   /** Who held it. */
-  readonly by: AskedOf
+  readonly by: Asked
 }
 
 export class OriginsHistory extends WriteBook implements Records {
-  readonly #zones: ReadonlyMap<string, Zone>
+  readonly #views: Views
   /** Whether groups come and go; then so many there were at least and at most. */
   readonly #moves: boolean
   #least: number
@@ -43,27 +62,31 @@ export class OriginsHistory extends WriteBook implements Records {
   /** In files of groups that were removed before they had sent them to anybody. */
   readonly #reported = new Set<string>()
   /** What is wrong unless people know of these writes in the end. */
-  readonly #doubts: { readonly name: string; readonly what: string }[] = []
+  readonly #doubts: Doubt[] = []
+  /** Groups that went on by themselves when others had removed them. */
+  readonly #givenUp = new Set<string>()
   readonly #lasting = new Set<string>()
   /** In the order in which they were acknowledged. */
   readonly #acked: Acked[] = []
   /** What every strong read from now on must see, in the order in which that became so. */
   readonly #final: string[] = []
-  /** What each strong read saw. */
-  readonly #prefixes: ReadonlySet<string>[] = []
+  /** What each strong read saw, and at which group. */
+  readonly #prefixes: { readonly group: string; readonly seen: ReadonlySet<string> }[] = []
   /** How much of both there was when a read began, and whom it asks. */
   readonly #since = new WeakMap<Read, Since>()
+  /** So much the group that was asked had applied when a write began. */
+  readonly #begun = new WeakMap<Write, number>()
 
   /**
-   * @param zones of all groups there are at first
+   * @param groups so many there are at first
    * @param moves whether groups come and go
    */
-  constructor(zones: ReadonlyMap<string, Zone>, moves: boolean) {
+  constructor(views: Views, groups: number, moves: boolean) {
     super()
-    this.#zones = zones
+    this.#views = views
     this.#moves = moves
-    this.#least = zones.size
-    this.#most = zones.size
+    this.#least = groups
+    this.#most = groups
   }
 
   /** So many groups there are from now on. */
@@ -78,8 +101,19 @@ export class OriginsHistory extends WriteBook implements Records {
     this.counts.unshipped += names.length
   }
 
+  /** A group has not heard of its removal, and went on with others. What it showed is what they have. */
+  givenUp(group: string): void {
+    this.#givenUp.add(group)
+  }
+
   lasts(ack: AckLevel): boolean {
     return ack !== 'local'
+  }
+
+  override begin(...given: Parameters<WriteBook['begin']>): Write {
+    const write = super.begin(...given)
+    this.#begun.set(write, this.#views.applied(write.group))
+    return write
   }
 
   acknowledged(session: SessionView, write: Write, answer: string | null): void {
@@ -91,15 +125,15 @@ export class OriginsHistory extends WriteBook implements Records {
     if (this.#mayGo(name)) return
     session.must.add(name)
     const ack = ackOf(write)
-    this.#acked.push({ name, ack, by: this.#askedOf(ack, write.group) })
+    this.#acked.push({ name, ack, by: this.#asked(ack, write.group, this.#begun.get(write)) })
     if (write.ack === 'stable') this.#final.push(name)
     this.told(name, answer)
   }
 
   startRead(session: SessionView, level: ReadLevel, group: string): Read {
     const read = { session, level, since: 0 }
-    const asked = this.#askedOf(level, group)
-    this.#since.set(read, { acked: this.#acked.length, final: this.#final.length, asked })
+    const applied = this.#views.applied(group)
+    this.#since.set(read, { acked: this.#acked.length, final: this.#final.length, group, applied })
     return read
   }
 
@@ -113,17 +147,19 @@ export class OriginsHistory extends WriteBook implements Records {
     if (level === 'strong') {
       this.counts.strong += 1
       for (const name of this.#final.slice(0, since.final)) {
-        this.#expect(seen.has(name), name, () => `H3: ${what()} does not see ${name}`)
+        this.#expect(seen.has(name), name, since, () => `H3: ${what()} does not see ${name}`)
       }
       this.#final.push(...seen)
-      this.#prefixes.push(seen)
+      this.#prefixes.push({ group: since.group, seen })
     } else if (level !== 'session') {
       this.counts.quorum += 1
+      const read = this.#asked(level, since.group, since.applied)
       for (const { name, ack, by } of this.#acked.slice(0, since.acked)) {
-        const isMet = this.#moves ? this.#mustMeet(ack, level) : mustMeet(by, since.asked)
-        const holders = (): string => (this.#moves ? String(ack) : JSON.stringify(by.quorums))
-        const wrong = (): string => `H10: ${what()} does not see ${name}, which ${holders()} hold`
-        this.#expect(!isMet || seen.has(name), name, wrong)
+        const wrong = (): string => {
+          const [of, asks] = [by, read].map((each) => JSON.stringify(each.by))
+          return `H10: ${what()} of ${asks} does not see ${name}, at ${ack} of ${of}`
+        }
+        this.#expect(seen.has(name) || !this.#mustShow(by, read), name, since, wrong)
       }
     }
     for (const name of seen) {
@@ -146,7 +182,9 @@ export class OriginsHistory extends WriteBook implements Records {
       const isThere = seen.has(name) || aborted.has(name)
       assert(isThere || this.#reported.has(name), () => `H4: ${name} is lost`)
     }
-    for (const { name, what } of this.#doubts) assert(this.#reported.has(name), () => what)
+    for (const { name, group, what } of this.#doubts) {
+      assert(this.#reported.has(name) || this.#givenUp.has(group), () => what)
+    }
     for (const name of aborted) {
       assert(this.#mayGo(name), () => `H4: ${name} was left out`)
       assert(!seen.has(name), () => `H4: ${name} was left out and is there`)
@@ -156,7 +194,8 @@ export class OriginsHistory extends WriteBook implements Records {
 
   /** Strong reads see the writes up to some place each, all in the same order. */
   #checkPrefixes(): void {
-    const sorted = this.#prefixes.toSorted((a, b) => a.size - b.size)
+    const stayed = this.#prefixes.filter(({ group }) => !this.#givenUp.has(group))
+    const sorted = stayed.map(({ seen }) => seen).toSorted((a, b) => a.size - b.size)
     for (const [i, larger] of sorted.entries()) {
       const smaller = sorted[i - 1] ?? new Set<string>()
       for (const name of smaller) {
@@ -172,49 +211,27 @@ export class OriginsHistory extends WriteBook implements Records {
   }
 
   /** What is expected of every write but of one that a removed group had not shipped. */
-  #expect(isSo: boolean, name: string, what: () => string): void {
+  #expect(isSo: boolean, name: string, { group }: Since, what: () => string): void {
     if (isSo) return
     assert(this.#moves, what)
-    this.#doubts.push({ name, what: what() })
+    this.#doubts.push({ name, group, what: what() })
   }
 
-  /** The same as mustMeet where it is not known by what number of groups a level was judged. */
-  #mustMeet(ack: AckLevel, level: ReadLevel): boolean {
-    const isMost = (one: AckLevel | ReadLevel): boolean => one === 'quorum' || one === 'all'
+  #mustShow(write: Asked, read: Asked): boolean {
+    if (mustShow(write, read)) return true
     // However many there were: who joins has all that was acknowledged before anybody counts it.
-    if (isMost(ack) && isMost(level)) return true
-    return this.#leastOf(ack) + this.#leastOf(level) > this.#most
+    const least = leastOf(write.reach, this.#least) + leastOf(read.reach, this.#least)
+    return this.#moves && least > this.#most
   }
 
-  #leastOf(level: AckLevel | ReadLevel): number {
-    const reach = reachOf(level)
-    if (typeof reach === 'number') return reach
-    return reach === 'all' ? this.#least : reach === 'quorum' ? Math.floor(this.#least / 2) + 1 : 1
-  }
-
-  /** Which groups a level speaks of. */
-  #askedOf(level: AckLevel | ReadLevel, group: string): AskedOf {
-    const zone = this.#zones.get(group) ?? null
-    const groups = this.#zones.size
-    return { quorums: quorumsOf(reachOf(level), this.#zones, zone), groups }
+  #asked(level: AckLevel | ReadLevel, group: string, applied = 0): Asked {
+    const { originOf, since } = this.#views
+    return asked(level, originOf(group), since(group, applied))
   }
 }
 
-function reachOf(level: AckLevel | ReadLevel): Reach {
-  switch (level) {
-    case 'local':
-    case 'session':
-    case 'majority':
-    case 'strong':
-    // What is stable is final, but the others need not hold it yet.
-    case 'stable':
-      return 1
-    default:
-      return level
-  }
-}
-
-/** Whoever carries a change of the schema out may be in another zone. */
+/** Whoever carries a change of the schema out may be in another zone, and know others. */
 function ackOf({ kind, ack }: Write): AckLevel {
-  return kind === SCHEMA_WORK && ack === 'local-quorum' ? 'majority' : ack
+  if (kind !== SCHEMA_WORK) return ack
+  return ack === 'local-quorum' ? 'majority' : ack === 'each-quorum' ? 'quorum' : ack
 }

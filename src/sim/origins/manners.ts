@@ -1,7 +1,8 @@
 /** What clients of several groups do: any group for each request, all levels, sessions over all. */
+import type { Prng } from '../../base/prng.ts'
 import { joinTokens } from '../../model/token.ts'
 import type { Manners } from '../manners.ts'
-import type { OriginsProfile } from './profile.ts'
+import { isZoned, type OriginsProfile } from './profile.ts'
 import {
   drawOriginsSchemaWork,
   drawOriginsWork,
@@ -10,11 +11,12 @@ import {
   MAY_ABORT,
 } from './tables.ts'
 
+const BY_ZONE = ['local-quorum', 'local-quorum', 'each-quorum'] as const
+
 /** @param names of the groups */
 export function originsManners(profile: OriginsProfile, names: readonly string[]): Manners {
   const { levels, roamPercent, beyondPercent } = profile
-  const isZoned = profile.groups.some(({ zone }) => zone !== undefined)
-  const byZone = isZoned ? (['local-quorum', 'local-quorum', 'each-quorum'] as const) : []
+  const isByZone = (prng: Prng): boolean => isZoned(profile) && prng.percent(profile.byZonePercent)
   return {
     group: (prng, client) => {
       const number = Number(client.replace(/\D+/, ''))
@@ -24,11 +26,13 @@ export function originsManners(profile: OriginsProfile, names: readonly string[]
       if (prng.percent(levels.localAckPercent)) return 'local'
       if (prng.percent(levels.allAckPercent)) return prng.pick(['all', 'stable'] as const)
       if (!prng.percent(beyondPercent)) return 'majority'
-      return prng.pick(['quorum', 'stable', prng.intInclusive(1, names.length), ...byZone] as const)
+      if (isByZone(prng)) return prng.pick(BY_ZONE)
+      return prng.pick(['quorum', 'stable', prng.intInclusive(1, names.length)] as const)
     },
     drawRead: (prng) => {
       if (!prng.percent(beyondPercent)) return prng.pick(['local', 'session', 'session'])
-      return prng.pick(['quorum', 'strong', prng.intInclusive(1, names.length), ...byZone] as const)
+      if (isByZone(prng)) return prng.pick(BY_ZONE)
+      return prng.pick(['quorum', 'strong', prng.intInclusive(1, names.length)] as const)
     },
     drawWork: (prng, session) => drawOriginsWork(prng, session, profile.ddl),
     schemaPercent: profile.schemaPercent,

@@ -3,13 +3,15 @@
  * those of the research on multi-leader replication).
  */
 import { rmSync } from 'node:fs'
+import { Exchange } from '../../core/order/clock/exchange/exchange.ts'
+import type { Effects, Input } from '../../core/order/clock/exchange/types.ts'
 import type { OriginOperation } from '../../model/origin-entry.ts'
 import { lostFolder } from '../../store/apply/lost-file.ts'
 import { Store } from '../../store/store.ts'
 import type { Parts } from '../node.ts'
 import type { RunsCommands } from '../store-port.ts'
 import { disputes, exchanging, type OriginsMutation } from './mutations.ts'
-import type { OriginsProfile } from './profile.ts'
+import { NOBODY, type OriginsProfile } from './profile.ts'
 
 /** Changes the versions of the cluster that a keeper makes. */
 function keeping(
@@ -38,7 +40,6 @@ function heldOf(store: RunsCommands, origin: string): number {
 
 /** Groups that write a lot are removed, die, return and join all the time. */
 function peopled(profile: OriginsProfile): OriginsProfile {
-  const none = { join: 0, remove: 0, lose: 0, moveKeeper: 0, takeOver: 0, revive: 0, return: 0 }
   return {
     ...disputes(profile),
     groups: [1, 1, 1, 1].map((voters) => ({ voters, learners: 0 })),
@@ -49,8 +50,20 @@ function peopled(profile: OriginsProfile): OriginsProfile {
     retainEntries: 100_000,
     groupFaultEveryUs: 800_000,
     peopleEveryUs: 600_000,
-    people: { ...none, join: 2, remove: 3, return: 3 },
+    people: { ...NOBODY, join: 2, remove: 3, return: 3 },
     goneForGoodPercent: 0,
+  }
+}
+
+/** Both sides of a cut take the other for gone, and only one has come to the end of that. */
+function parted(profile: OriginsProfile): OriginsProfile {
+  return {
+    ...peopled(profile),
+    hostileUs: 6_500_000,
+    thinkUs: 200_000,
+    groupFaultEveryUs: 0,
+    peopleEveryUs: 200_000,
+    people: { ...NOBODY, partForGood: 1 },
   }
 }
 
@@ -113,6 +126,49 @@ export const MEMBERSHIP_MUTATIONS: Readonly<Record<string, OriginsMutation>> = {
     }),
     finds: /O\d|H\d|C1|P: /,
     world: peopled,
+  },
+  // Two sides that each took the other for gone
+  goesOnByItsOwnVersion: {
+    parts: {
+      driver: {
+        createExchange: (...args) => {
+          class Stubborn extends Exchange {
+            override step(input: Input): Effects {
+              const isOlder = input.kind === 'members' && input.members.epoch < this.members.epoch
+              return super.step(isOlder ? { kind: 'cancel', id: 0 } : input)
+            }
+          }
+          return new Stubborn(...args)
+        },
+      },
+    },
+    finds: /O9/,
+    world: parted,
+  },
+  everyoneFoundsTheGroup: {
+    parts: { mayFound: () => true },
+    finds: /M4|O1/,
+    world: (profile) => ({
+      ...peopled({ ...profile, strategy: 'multi-leader' }),
+      ...{ thinkUs: 200_000, peopleEveryUs: 200_000 },
+      people: { ...NOBODY, join: 1 },
+      groups: [1, 1].map((voters) => ({ voters, learners: 0 })),
+      hostileUs: 2_500_000,
+    }),
+  },
+  handsNothingOn: {
+    parts: {
+      wrapStore: (store) => ({
+        run: (command) => {
+          const reply = store.run(command)
+          if (reply.kind !== 'originEntries' || !(store instanceof Store)) return reply
+          const self = store.state().origins?.self
+          return { ...reply, entries: reply.entries.filter(({ origin }) => origin === self) }
+        },
+      }),
+    },
+    finds: /P: /,
+    world: (profile) => ({ ...peopled(profile), topology: 'chain' }),
   },
   keepsNothingUnshipped: {
     parts: {

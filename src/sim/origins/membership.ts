@@ -9,6 +9,7 @@
  */
 import { assert } from '../../base/assert.ts'
 import type { Zone } from '../../core/order/clock/quorums.ts'
+import { areOfOneRow } from '../../model/cluster-order.ts'
 import { decodeOriginOperations } from '../../model/origin-codec.ts'
 import type { Cluster, ClusterOrigin, OriginEntry } from '../../model/origin-entry.ts'
 
@@ -104,8 +105,7 @@ function checkSuccession(before: ClusterOrigin, cluster: Cluster, known: Cluster
   if (after === undefined) return
   const what = `M2: ${before.origin} in version ${cluster.epoch}`
   assert(after.slot === before.slot && after.name === before.name, () => `${what} is another`)
-  const isTakenOver = (cluster.takenFrom ?? []).length > (known.takenFrom ?? []).length
-  if (before.standing.kind !== 'removed' || isTakenOver) return
+  if (before.standing.kind !== 'removed' || !areOfOneRow(cluster, known)) return
   assert(after.standing.kind !== 'writes', () => `${what} writes again`)
 }
 

@@ -170,6 +170,21 @@ function zoned(profile: OriginsProfile): OriginsProfile {
   return { ...leveled(profile), groups }
 }
 
+/** Of two zones one has only one group, which is put in the other while it is cut off. */
+function rezoned(profile: OriginsProfile): OriginsProfile {
+  const groups = [{ zone: 'east' }, { zone: 'east' }, { zone: 'west' }, {}].map((where) => {
+    return { voters: 1, learners: 0, ...where }
+  })
+  return {
+    ...leveled(profile),
+    ...{ groups, byZonePercent: 100, beyondPercent: 100 },
+    hostileUs: 3_000_000,
+    far: { usual: 5_000, max: 50_000, longPercent: 10 },
+    groupFaultEveryUs: 150_000,
+    groupFaults: { ...NONE, healGroups: 3, changeZone: 6 },
+  }
+}
+
 /** Clocks half a second apart, while nothing else fails and messages are slow. */
 function apart(profile: OriginsProfile): OriginsProfile {
   const groups = Array.from({ length: 3 }, () => ({ voters: 1, learners: 0 }))
@@ -198,6 +213,7 @@ const NONE: OriginsProfile['groupFaults'] = {
   healGroups: 0,
   crashGroup: 0,
   changeRule: 0,
+  changeZone: 0,
 }
 
 const chance = prngFromSeed(1)
@@ -332,6 +348,11 @@ export const MUTATIONS: Readonly<Record<string, OriginsMutation>> = {
     parts: knowsItsOwnZoneOnly('read'),
     finds: /H10/,
     world: zoned,
+  },
+  countsByTheNewZonesAtOnce: {
+    parts: exchanging({ knowsZones: () => true }),
+    finds: /H10/,
+    world: rezoned,
   },
   forgetsTheSession: {
     parts: reads((read) => ({ ...read, token: null })),

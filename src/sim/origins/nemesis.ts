@@ -6,7 +6,7 @@ import type { SimNetwork } from '../network.ts'
 import type { SimNode } from '../node.ts'
 import type { Lifetime, Schedule } from '../schedule.ts'
 import { ask, doorOf } from './admin.ts'
-import { GROUP_FAULTS, type GroupFault, type OriginsProfile } from './profile.ts'
+import { GROUP_FAULTS, type GroupFault, type OriginsProfile, ZONES } from './profile.ts'
 import { drawRule } from './tables.ts'
 
 /** What it may lay its hands on. */
@@ -109,6 +109,13 @@ export class GroupNemesis {
         return
       case 'changeRule':
         this.#admin(one, { kind: 'setRule', rule: drawRule(prng) })
+        return
+      case 'changeZone': {
+        const zone = prng.pick([...ZONES, ...ZONES, null])
+        // What it writes before it hears of that still counts in the zone where it was.
+        if (one !== other && prng.percent(40)) this.#separate([other])
+        this.#admin(one, { kind: 'setZone', group: this.#victims.called(other), zone })
+      }
     }
   }
 

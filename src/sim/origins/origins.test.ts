@@ -2,7 +2,7 @@ import { equal, notEqual, ok } from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { prngFromSeed } from '../../base/prng.ts'
 import { Simulator } from '../simulate.ts'
-import { type OriginsProfile, withPeople } from './profile.ts'
+import { NOBODY, type OriginsProfile, withPeople } from './profile.ts'
 
 const simulator = new Simulator()
 after(() => simulator.close())
@@ -31,6 +31,19 @@ test('groups come, go and are taken over, and nothing is lost', () => {
   }
   ok(totals.joined > 3 && totals.removed > 0 && totals.takenOver > 0, JSON.stringify(totals))
   ok(totals.returned > 1 && totals.handedIn > 0 && totals.unshipped > 0, JSON.stringify(totals))
+})
+
+test('two sides of a cut that took each other for gone say so, and people choose one', () => {
+  const adjust = (profile: OriginsProfile) => ({
+    ...withPeople(profile, prngFromSeed(1)),
+    ...({ strategy: 'peer', hostileUs: 15_000_000, thinkUs: 300_000 } as const),
+    groups: Array.from({ length: 4 }, () => ({ voters: 1, learners: 0 })),
+    ...{ faultEveryUs: 0, groupFaultEveryUs: 0, peopleEveryUs: 200_000 },
+    people: { ...NOBODY, partForGood: 1 },
+  })
+  const { counts } = simulator.runOrigins(1, { adjust })
+  equal(counts['parted'], 1)
+  ok((counts['split'] ?? 0) > 0 && (counts['unshipped'] ?? 0) > 0, JSON.stringify(counts))
 })
 
 test('a seed is a whole run of several groups too', () => {

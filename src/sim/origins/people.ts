@@ -4,11 +4,13 @@
  * it had not shipped. Healed, they go on until the groups agree on who is one of them.
  */
 import type { Prng } from '../../base/prng.ts'
+import type { Edge } from '../../core/order/clock/exchange/test-graphs.ts'
 import { holds } from '../../core/order/clock/frontier.ts'
 import type { AdminCommand } from '../../model/request.ts'
 import type { SimNetwork } from '../network.ts'
 import { type Asking, ask, doorOf } from './admin.ts'
 import type { EntryChecker } from './entries.ts'
+import type { Graph } from './graph.ts'
 import type { Incarnation } from './incarnation.ts'
 import { handIn, keptAt, leftAt, type Unshipped } from './leaving.ts'
 import { isOut, lastIn, writersOf } from './membership.ts'
@@ -20,6 +22,9 @@ export interface Realm extends Asking {
   readonly network: SimNetwork
   readonly entries: EntryChecker
   readonly incarnations: readonly Incarnation[]
+  readonly graph: Graph
+  /** Its nodes read anew what they are told. */
+  restart(group: Incarnation): void
   /** Has a group join, under a name that none has or had, or under one of those. */
   enter(called: string | null, done: (joined: Incarnation) => void): void
   /** All nodes of a group go down, until `arise`. */
@@ -27,11 +32,19 @@ export interface Realm extends Asking {
   arise(group: Incarnation): void
   /** Its nodes are never started again. */
   end(group: Incarnation): void
+  /** Let in, and lost before they had a file. */
+  readonly unfounded: ReadonlySet<string>
+  /** It went on by itself although others had removed it. */
+  givenUp(group: Incarnation): void
   /** These writes were told to people as not shipped. */
   reported(names: readonly string[]): void
 }
 
 const PATIENCE_MS = 6_000
+/** So long both sides of a cut have to remove each other. */
+const APART_US = 15_000_000
+/** A take-over asks those who are away first. */
+const SOME_US = 3_000_000
 /** A group that is cut off goes on for so long before it is removed or replaced. */
 const ALONE_US = 3_500_000
 /** So many groups at once are enough. */
@@ -45,7 +58,17 @@ const DESPAIR_US = 25_000_000
 const LONELY_US = 10_000_000
 
 export class People {
-  readonly counts = { joined: 0, removed: 0, moved: 0, takenOver: 0, returned: 0, handedIn: 0 }
+  readonly counts = {
+    joined: 0,
+    removed: 0,
+    moved: 0,
+    takenOver: 0,
+    returned: 0,
+    handedIn: 0,
+    rewired: 0,
+    parted: 0,
+    split: 0,
+  }
   readonly #realm: Realm
   readonly #prng: Prng
   #stopped = false
@@ -54,6 +77,8 @@ export class People {
   #handing = 0
   /** Asked, and not answered yet. */
   #asked = 0
+  /** Until then two sides are apart. */
+  #partedTo = 0
   /** The last time that the groups did not agree. */
   #agreedAt = 0
   /** Removed groups whose lost work was looked at. */
@@ -106,7 +131,13 @@ export class People {
       case 'return': {
         const out = this.#in('here').find((each) => this.#knowsItIsOut(each))
         if (out !== undefined) this.#return(out)
+        return
       }
+      case 'rewire':
+        this.#rewire()
+        return
+      case 'partForGood':
+        this.#partForGood()
     }
   }
 
@@ -158,6 +189,26 @@ export class People {
     attempt()
   }
 
+  /** @returns whether that was necessary */
+  #rewire(): boolean {
+    const { graph, restart } = this.#realm
+    const here = new Map(this.#in('here').map((each) => [each.called, each]))
+    const canMeet = (...edge: Edge): boolean => {
+      const [one, other] = edge.map((name) => here.get(name))
+      return one !== undefined && other !== undefined && (knows(one, other) || knows(other, one))
+    }
+    // Who is on its way out takes nothing more, and so hands nothing on.
+    const members = this.#members('here').map(({ called }) => called)
+    const outs = [...here.keys()].filter((called) => !members.includes(called))
+    const gap = graph.gap(members, outs, canMeet, this.#prng)
+    if (gap === null) return false
+    this.#realm.note('people', `${gap.join(' and ')} are to exchange`)
+    graph.join(gap)
+    for (const [name, each] of here) if (gap.includes(name)) restart(each)
+    this.counts.rewired += 1
+    return true
+  }
+
   // Going
 
   #remove(): void {
@@ -197,15 +248,19 @@ export class People {
   }
 
   #isolate(group: Incarnation): void {
-    const { network, incarnations } = this.#realm
+    const others = this.#realm.incarnations.filter((other) => other !== group)
+    this.#part([group], others)
+  }
+
+  /** No message between some and others. */
+  #part(some: readonly Incarnation[], others: readonly Incarnation[]): void {
+    const { network } = this.#realm
     const noticed = this.#prng.percent(60)
-    for (const other of incarnations) {
-      if (other === group) continue
-      for (const { id: here } of group.group.nodes) {
-        for (const { id: there } of other.group.nodes) {
-          network.cut(here, there, noticed)
-          network.cut(there, here, noticed)
-        }
+    const nodesOf = (groups: readonly Incarnation[]) => groups.flatMap(({ group }) => group.nodes)
+    for (const { id: here } of nodesOf(some)) {
+      for (const { id: there } of nodesOf(others)) {
+        network.cut(here, there, noticed)
+        network.cut(there, here, noticed)
       }
     }
   }
@@ -245,6 +300,32 @@ export class People {
     })
   }
 
+  /** Each side takes the other for gone: that of the keeper removes it, in the other one takes over. */
+  #partForGood(): void {
+    const { keeper } = this.#realm.entries.membership.latest
+    const members = this.#members('here')
+    const there = members.filter(({ origin }) => origin !== keeper && this.#prng.percent(50))
+    const here = members.filter((each) => !there.includes(each))
+    const [heir] = there
+    if (this.#realm.schedule.now < this.#partedTo || heir === undefined) return
+    if (!here.some(({ origin }) => origin === keeper)) return
+    this.#partedTo = this.#realm.schedule.now + APART_US
+    this.counts.parted += 1
+    this.#part(here, there)
+    const removeAll = (gone: readonly Incarnation[], by: readonly Incarnation[]): void => {
+      for (const { called } of gone) {
+        this.#ask(this.#prng.pick(by), { kind: 'removeGroup', group: called }, () => {})
+      }
+    }
+    this.#later(ALONE_US, () => {
+      removeAll(there, here)
+      const command = { kind: 'moveKeeper', group: heir.called, force: true, alone: true } as const
+      this.#ask(heir, command, () => {})
+      const old = here.filter(({ origin }) => origin !== keeper)
+      this.#later(SOME_US, () => removeAll(old, there))
+    })
+  }
+
   #askToTakeOver(group: Incarnation): void {
     // Where each side has removed the other people would have to choose one.
     if (!this.#isMember(group.origin)) return
@@ -277,7 +358,7 @@ export class People {
     return () => {
       if (schedule.now < look) return false
       look = schedule.now + LOOK_US
-      if (this.#asked > 0) return false
+      if (this.#rewire() || this.#asked > 0) return false
       const isAgreed = this.#entering + this.#handing === 0 && this.#areAgreed()
       if (isAgreed) return this.#allCameBack() && this.#allOutsAreLookedAt()
       this.#agreedAt = schedule.now
@@ -309,7 +390,8 @@ export class People {
   #allOutsAreLookedAt(): boolean {
     const outs = this.#in('here').filter(({ origin }) => !this.#isMember(origin))
     for (const out of outs) {
-      if (this.#isOnItsOwn(out)) this.#giveUp(out)
+      if (saysSplit(out)) this.counts.split += 1
+      if (this.#isOnItsOwn(out) || saysSplit(out)) this.#giveUp(out)
       if (!this.#knowsItIsOut(out) || !this.#isHeldByAll(out) || !this.#look(out)) continue
       if (this.#prng.percent(50)) this.#return(out)
       else this.#realm.end(out)
@@ -321,12 +403,14 @@ export class People {
   #isOnItsOwn(out: Incarnation): boolean {
     const { schedule } = this.#realm
     if (this.#knowsItIsOut(out) || schedule.now < this.#agreedAt + LONELY_US) return false
-    return out.group.leader()?.driver?.origins?.links.up.size === 0
+    const links = out.group.leader()?.driver?.origins?.links.up
+    return links !== undefined && ![...links.keys()].some((origin) => this.#isMember(origin))
   }
 
   #giveUp(out: Incarnation): void {
     const { entries, note, reported, end } = this.#realm
-    note('people', `${out.label} is on its own`)
+    note('people', `${out.label} is given up`)
+    this.#realm.givenUp(out)
     reported(leftAt(out.group, entries.unshipped(out.origin)).names)
     end(out)
   }
@@ -345,6 +429,19 @@ export class People {
       return state !== 'here' && writersOf(latest).includes(origin)
     })
     if (missing !== undefined) this.#askToRemove(missing)
+    else this.#removeUnfounded()
+  }
+
+  /** One whose founder was lost. */
+  #removeUnfounded(): void {
+    const { unfounded, entries } = this.#realm
+    const { origins } = entries.membership.latest
+    const lost = origins.find(({ origin, standing }) => {
+      return standing.kind === 'writes' && unfounded.has(origin)
+    })
+    const [one] = this.#members('here')
+    if (lost === undefined || one === undefined) return
+    this.#ask(one, { kind: 'removeGroup', group: lost.name }, () => {})
   }
 
   /** Notes what a removed group has kept, once it is at rest. */
@@ -408,4 +505,17 @@ export class People {
       if (!this.#stopped) then()
     })
   }
+}
+
+/** Whether a group says that it and others have removed each other. */
+function saysSplit({ group }: Incarnation): boolean {
+  const split = group.leader()?.driver?.origins?.leading?.office.splitFrom
+  return split !== undefined && split.size > 0
+}
+
+/** Whether the nodes of a group know where those of another are. */
+function knows({ group }: Incarnation, { group: { nodes } }: Incarnation): boolean {
+  const foreign = group.leader()?.driver?.origins?.foreignNodes
+  // It is not to be told of anybody while nobody leads it.
+  return foreign === undefined || foreign.some(({ id }) => nodes.some((node) => node.id === id))
 }

@@ -19,6 +19,8 @@ export interface OriginsProfile extends Profile {
   readonly roamPercent: number
   /** How many are at levels that other groups have a say in. */
   readonly beyondPercent: number
+  /** How many of these are at levels by zone, where there are zones. */
+  readonly byZonePercent: number
   /** How many writes change the schema, where any do. */
   readonly schemaPercent: number
   /** Mean µs between one fault between groups and the next; 0: none. */
@@ -50,6 +52,7 @@ export const GROUP_FAULTS = [
   /** All nodes of a group at once. */
   'crashGroup',
   'changeRule',
+  'changeZone',
 ] as const
 export type GroupFault = (typeof GROUP_FAULTS)[number]
 
@@ -68,27 +71,48 @@ export const PEOPLE_ACTS = [
   'revive',
   /** One that was removed joins anew, with what it had not shipped. */
   'return',
+  /** Two sides of a cut each take the other for gone, and remove it. */
+  'partForGood',
+  /** Two groups are told to exchange, if entries of some come to others by no way any more. */
+  'rewire',
 ] as const
 export type PeopleAct = (typeof PEOPLE_ACTS)[number]
 
-export const TOPOLOGIES = ['mesh', 'ring', 'star', 'chain'] as const
+export const TOPOLOGIES = ['mesh', 'ring', 'star', 'tree', 'chain'] as const
 
 /** Draws the world of a seed: most have a bit of everything, some much of what rarely meets. */
 export function drawOriginsProfile(prng: Prng): OriginsProfile {
   const drawn = drawAnyOrigins(prng)
-  const style = prng.intInclusive(1, 100)
-  // Whom a level by zone speaks of is not followed there from version to version.
-  if (style > 35 && style <= 50) return withPeople(drawn, prng)
-  const styled = style <= 20 ? withDisputes(drawn) : style <= 35 ? withContests(drawn) : drawn
-  return prng.percent(40) ? withZones(styled, prng) : styled
+  return prng.percent(40) ? withZones(drawStyle(drawn, prng), prng) : drawStyle(drawn, prng)
 }
 
-/** Some groups are in one of two zones, the others in none. */
-function withZones(drawn: OriginsProfile, prng: Prng): OriginsProfile {
+function drawStyle(drawn: OriginsProfile, prng: Prng): OriginsProfile {
+  const style = prng.intInclusive(1, 100)
+  if (style <= 20) return withDisputes(drawn)
+  if (style <= 35) return withContests(drawn)
+  return style <= 50 ? withPeople(drawn, prng) : drawn
+}
+
+export const ZONES = ['east', 'west'] as const
+
+/** Whether any group is said to be somewhere. */
+export function isZoned({ groups }: OriginsProfile): boolean {
+  return groups.some(({ zone }) => zone !== undefined)
+}
+
+/** Some groups are in one of two zones, the others in none. In half of the worlds that changes. */
+export function withZones(drawn: OriginsProfile, prng: Prng): OriginsProfile {
   const groups = drawn.groups.map((size) => {
-    return prng.percent(80) ? { ...size, zone: prng.pick(['east', 'west']) } : size
+    return prng.percent(80) ? { ...size, zone: prng.pick(ZONES) } : size
   })
-  return { ...drawn, groups }
+  const changeZone = prng.percent(50) ? prng.intInclusive(1, 8) : 0
+  const groupFaultEveryUs = drawn.groupFaultEveryUs || (changeZone > 0 ? 400_000 : 0)
+  return {
+    ...drawn,
+    groups,
+    groupFaultEveryUs,
+    groupFaults: { ...drawn.groupFaults, changeZone },
+  }
 }
 
 /** Groups come, go, die and are taken over. */
@@ -101,8 +125,7 @@ export function withPeople(drawn: OriginsProfile, prng: Prng): OriginsProfile {
       voters: isMulti ? prng.pick([1, 1, 1, 3]) : 1,
       learners: 0,
     })),
-    // Whoever is told by name with whom to exchange knows no newcomer.
-    topology: 'mesh',
+    topology: prng.percent(60) ? 'mesh' : prng.pick(TOPOLOGIES),
     hostileUs: prng.intInclusive(6, 12) * 1_000_000,
     clients: 3,
     thinkUs: prng.pick([60_000, 120_000]),
@@ -116,13 +139,15 @@ export function withPeople(drawn: OriginsProfile, prng: Prng): OriginsProfile {
       takeOver: prng.intInclusive(0, 3),
       revive: prng.intInclusive(0, 2),
       return: prng.intInclusive(1, 3),
+      rewire: 1,
+      partForGood: prng.percent(20) ? 1 : 0,
     },
     goneForGoodPercent: prng.pick([0, 50, 100]),
   }
 }
 
 /** Nobody does anything. */
-const NOBODY: OriginsProfile['people'] = {
+export const NOBODY: OriginsProfile['people'] = {
   join: 0,
   remove: 0,
   lose: 0,
@@ -130,6 +155,8 @@ const NOBODY: OriginsProfile['people'] = {
   takeOver: 0,
   revive: 0,
   return: 0,
+  rewire: 0,
+  partForGood: 0,
 }
 
 /** Everybody writes the same few rows, and hears of the others late. */
@@ -200,6 +227,7 @@ function drawAnyOrigins(prng: Prng): OriginsProfile {
     faultEveryUs: peer ? inside.faultEveryUs : inside.faultEveryUs * count,
     roamPercent: prng.pick([10, 100, 100]),
     beyondPercent: prng.pick([10, 40, 40]),
+    byZonePercent: prng.pick([40, 40, 90]),
     schemaPercent: 6,
     groupFaultEveryUs: prng.pick([0, 400_000, 800_000, 800_000, 1_600_000]),
     groupFaults: {
@@ -210,6 +238,7 @@ function drawAnyOrigins(prng: Prng): OriginsProfile {
       healGroups: prng.intInclusive(1, 4),
       crashGroup: sometimes(40, 1, 3),
       changeRule: sometimes(20, 1, 1),
+      changeZone: 0,
     },
     peopleEveryUs: 0,
     people: NOBODY,

@@ -8,7 +8,6 @@ import { mkdirSync, rmSync } from 'node:fs'
 import { assert, present } from '../../base/assert.ts'
 import type { Prng } from '../../base/prng.ts'
 import { prngFromSeed } from '../../base/prng.ts'
-import { graphOf } from '../../core/order/clock/exchange/test-graphs.ts'
 import { compareFrontiers } from '../../core/order/clock/frontier.ts'
 import { decodeBatch } from '../../model/entry-codec.ts'
 import type { SessionToken } from '../../model/request.ts'
@@ -25,16 +24,23 @@ import { OPS_QUERY } from '../tables.ts'
 import { BASE, type Templates } from '../templates.ts'
 import type { Write } from '../write-book.ts'
 import type { Asking } from './admin.ts'
-import { enter } from './entering.ts'
 import { type Beginning, EntryChecker } from './entries.ts'
 import { Founding, type GroupPlan } from './founding.ts'
-import { OriginsHistory } from './history.ts'
+import { type Gathering, gather } from './gathering.ts'
+import { Graph } from './graph.ts'
+import { OriginsHistory, type Views } from './history.ts'
 import type { Incarnation } from './incarnation.ts'
 import { originsManners } from './manners.ts'
 import { Membership, writersOf } from './membership.ts'
 import { GroupNemesis } from './nemesis.ts'
 import { People, type Realm } from './people.ts'
-import { drawOriginsProfile, type GroupSize, type OriginsProfile } from './profile.ts'
+import {
+  drawOriginsProfile,
+  type GroupSize,
+  isZoned,
+  type OriginsProfile,
+  ZONES,
+} from './profile.ts'
 import { FACTS_QUERY, FUNCTIONS, factsOf, SCHEMA_WORK } from './tables.ts'
 import { abortedOf, compare, everything, OriginsTwin } from './twin.ts'
 
@@ -48,11 +54,11 @@ export interface OriginsWorldOptions extends LifeOptions {
 
 interface NewGroup extends Pick<Incarnation, 'label' | 'called' | 'origin'> {
   readonly size: GroupSize
-  /** By name, whom it is told to exchange with; empty: all. */
-  readonly neighbours: readonly string[]
   readonly file: GroupOptions['found']
   readonly twin: GroupOptions['foundTwin']
   readonly beginning: Beginning | null
+  /** See GroupOptions. */
+  readonly first?: number
 }
 
 const CLUSTER = 'simulated'
@@ -82,7 +88,10 @@ export class OriginsWorld extends Life {
   readonly #options: OriginsWorldOptions
   readonly #prng: Prng
   readonly #founding: Founding
+  readonly #graph: Graph
   readonly #life = new Lifetime()
+  /** Origins that nobody founds any more. */
+  readonly #unfounded = new Set<string>()
   /** Of those that are there now; clients ask these. */
   readonly #labels: string[] = []
   /** How many labels were given. */
@@ -105,10 +114,12 @@ export class OriginsWorld extends Life {
     const far = { delay: profile.far, isFar: isOtherGroup }
     this.network = new SimNetwork(this.schedule, prng.fork(), profile, checksums, far)
     this.#founding = new Founding(profile, options.templates, idOf)
-    const zones = new Map(this.#founding.plans.map(({ name, zone }) => [name, zone]))
-    this.history = new OriginsHistory(zones, profile.peopleEveryUs > 0)
     this.entries = new EntryChecker(new Membership(this.#founding.cluster))
+    const moves = profile.peopleEveryUs > 0
+    this.history = new OriginsHistory(this.#views, this.#founding.plans.length, moves)
     mkdirSync(options.directory, { recursive: true })
+    const names = this.#founding.plans.map(({ name }) => name)
+    this.#graph = new Graph(profile.topology, names)
     for (const plan of this.#founding.plans) this.#found(plan)
     // The first entry of each, before anybody's second, which takes those.
     for (const { origin, group } of this.incarnations) {
@@ -163,6 +174,19 @@ export class OriginsWorld extends Life {
     }
     if (this.entries.membership.latest !== latest) {
       this.history.counted(writersOf(this.entries.membership.latest).length)
+    }
+  }
+
+  get #views(): Views {
+    const originOf = (label: string): string => this.#incarnation(label).origin
+    return {
+      originOf,
+      applied: (label) => {
+        const leaders = this.group(label).nodes.filter(({ view }) => view?.role === 'leader')
+        const applied = leaders.map(({ driver }) => driver?.order.applied ?? 0)
+        return Math.min(this.group(label).order.commit, ...applied)
+      },
+      since: (label, applied) => this.entries.clustersOf(originOf(label), applied),
     }
   }
 
@@ -239,7 +263,8 @@ export class OriginsWorld extends Life {
   #letPeopleIn(asking: Asking): People {
     const { profile, network, entries, incarnations, history } = this
     const realm: Realm = {
-      ...{ ...asking, profile, network, entries, incarnations },
+      ...{ ...asking, profile, network, entries, incarnations, graph: this.#graph },
+      restart,
       enter: (called, done) => this.#enter(called, asking, done),
       fall: (group) => this.#leave(group, 'gone'),
       arise: (group) => {
@@ -248,6 +273,8 @@ export class OriginsWorld extends Life {
         group.group.heal()
       },
       end: (group) => this.#leave(group, 'over'),
+      unfounded: this.#unfounded,
+      givenUp: ({ label }) => history.givenUp(label),
       reported: (names) => history.reported(names),
     }
     return new People(realm, this.#prng.fork())
@@ -258,23 +285,34 @@ export class OriginsWorld extends Life {
     this.#named += 1
     const { directory, parts } = this.#options
     const prng = this.#prng.fork()
-    const applicant = {
-      ...{ ...asking, prng, cluster: CLUSTER, directory, label, called: called ?? label },
-      id: idOf(`${label}1`),
+    const zone = isZoned(this.profile) && prng.percent(70) ? prng.pick(ZONES) : null
+    const isMulti = this.profile.strategy === 'multi-leader'
+    const nodes = isMulti && prng.percent(30) ? prng.pick([2, 2, 3]) : 1
+    const applicants: Omit<Gathering, 'founded'> = {
+      ...{ ...asking, prng, cluster: CLUSTER, directory, label, called: called ?? label, zone },
+      ...{ nodes, isRisky: prng.percent(25), lost: (origin) => this.#unfounded.add(origin) },
       wrapStore: parts?.wrapStore ?? ((store) => store),
+      mayFound: parts?.mayFound ?? ((founder, id) => founder === id),
       via: () => {
         const up = this.nodes.filter((node) => node.up && node.ledger.last.index > 0)
         return up.length === 0 ? null : prng.pick(up)
       },
     }
-    enter(applicant, ({ origin, beginning, file }) => {
-      const joined = this.#add({
-        ...{ label, called: applicant.called, origin, size: { voters: 1, learners: 0 }, file },
-        ...{ beginning, neighbours: [] },
-        twin: (path, identity) => file(path, identity, { cluster: CLUSTER, members: [] }),
-      })
-      this.#trouble(joined)
-      done(joined)
+    const present = this.#present.map((each) => each.called)
+    const told = this.#graph.attach(applicants.called, present, prng)
+    for (const each of this.#present) if (told.includes(each.called)) restart(each)
+    gather({
+      ...applicants,
+      founded: ({ origin, beginning, file }, first) => {
+        const joined = this.#add({
+          ...{ label, called: applicants.called, origin, size: { voters: 1, learners: 0 }, file },
+          ...{ beginning, first },
+          twin: (path, identity) => file(path, identity, { cluster: CLUSTER, members: [] }),
+        })
+        this.#trouble(joined)
+        done(joined)
+        return joined
+      },
     })
   }
 
@@ -307,34 +345,30 @@ export class OriginsWorld extends Life {
   #found(plan: GroupPlan): void {
     const { profile } = this
     const { name, origin } = plan
-    const graph = graphOf(
-      profile.topology,
-      this.#founding.plans.map((each) => each.name),
-    )
-    const neighbours = graph.flatMap(([a, b]) => (a === name ? [b] : b === name ? [a] : []))
     this.#named += 1
     this.#add({
       ...{ label: name, called: name, origin, beginning: null },
       size: present(profile.groups[this.groups.size], () => name),
-      // Whoever is told with whom to exchange knows nobody who comes later.
-      neighbours: profile.peopleEveryUs > 0 ? [] : neighbours,
       file: (path, identity, members) => this.#founding.file(plan, path, identity, members),
       twin: (path, identity) => this.#founding.twin(plan, path, identity),
     })
   }
 
-  #add({ label, called, origin, size, neighbours, file, twin, beginning }: NewGroup): Incarnation {
+  #add({ label, called, origin, size, file, twin, beginning, first = 1 }: NewGroup): Incarnation {
     const { schedule, network, profile } = this
     const { directory, parts = {} } = this.#options
     const functions = FUNCTIONS
+    const graph = this.#graph
     const group = new SimGroup({
-      ...{ cluster: CLUSTER, prefix: label, ...size, schedule, network, profile, directory },
+      ...{ cluster: CLUSTER, prefix: label, ...size, first, schedule, network, profile, directory },
       prng: this.#prng,
       contentPrng: this.#prng.fork(),
       parts: { ...parts, openOptions: (name) => ({ functions, ...parts.openOptions?.(name) }) },
       twinOptions: { functions },
       driver: {
-        exchangeWith: neighbours,
+        get exchangeWith() {
+          return graph.toldTo(called)
+        },
         driftMaxMs: profile.driftMaxMs,
         // Where logs are short they are so by size, too: what others lack must stay all the same.
         ...(profile.retainEntries < 100 ? { retainBytes: 4_000 } : {}),
@@ -483,6 +517,12 @@ export class OriginsWorld extends Life {
       twin.close()
     }
   }
+}
+
+/** Its nodes read anew what they are told. */
+function restart({ group }: Incarnation): void {
+  for (const node of group.nodes) if (node.up) node.crash()
+  group.heal()
 }
 
 /** Nodes are named after their group. */

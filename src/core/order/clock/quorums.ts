@@ -46,6 +46,29 @@ function inZone(groups: ReadonlyMap<Origin, Zone>, zone: Zone): Quorum {
 }
 
 /**
+ * What must be met besides while not all are known to know of a change of zones. A write at one of
+ * `local-quorum` and `each-quorum` and a read at the other meet in the zone of whoever asks at the
+ * first; so that is asked for longer than it is there, and before it was the one that was there.
+ *
+ * @param groups those that count, with their zones
+ * @param before the same before the change
+ * @param self who asks
+ */
+export function passingQuorums(
+  reach: Reach,
+  groups: ReadonlyMap<Origin, Zone>,
+  before: ReadonlyMap<Origin, Zone>,
+  self: Origin,
+): readonly Quorum[] {
+  const [now, then] = [new Set(groups.values()), new Set(before.values())]
+  if (reach === 'each-quorum') {
+    return [...then].filter((zone) => !now.has(zone)).map((zone) => inZone(before, zone))
+  }
+  const isNew = reach === 'local-quorum' && !then.has(groups.get(self) ?? null)
+  return isNew ? [inZone(before, before.get(self) ?? null)] : []
+}
+
+/**
  * Whether so many groups as each quorum asks for do what is asked of them.
  *
  * @param isEnough replaced by tests that count wrongly

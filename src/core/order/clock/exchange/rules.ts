@@ -13,6 +13,8 @@ export interface Rules {
   readonly promises: (standing: Standing, held: number) => boolean
   /** Whether one whose last entry was made in `epoch` knows of a member that joined at `since`. */
   readonly knowsUs: (epoch: number, since: number) => boolean
+  /** Whether one that knows of an epoch counts by the zones as they are since then. */
+  readonly knowsZones: (epoch: number, since: number) => boolean
   /** Whether an entry of another epoch may be taken. */
   readonly mayTake: (epoch: number, own: number) => boolean
   /** What a replica says that it holds. */
@@ -31,6 +33,7 @@ export const RULES: Rules = {
   causal: (handed, { dependencies }) => covers(handed, dependencies),
   promises: (standing, held) => standing.kind !== 'removed' || held < standing.last,
   knowsUs: (epoch, since) => epoch >= since,
+  knowsZones: (epoch, since) => epoch >= since,
   // Stability counts members, so whoever counts fewer than the writer did must not look at it yet.
   mayTake: (epoch, own) => epoch <= own,
   // What a crash can undo must not be counted as a copy.

@@ -1,7 +1,7 @@
 /** The state that the parts of the exchange share, and the questions that several of them ask. */
 import { assert } from '../../../../base/assert.ts'
 import { covers, extend, type Frontier, holds, join, NOTHING, type Range } from '../frontier.ts'
-import { type Quorum, quorumsOf, type Reach } from '../quorums.ts'
+import { passingQuorums, type Quorum, quorumsOf, type Reach, type Zone } from '../quorums.ts'
 import { type Mark, stableTime } from '../stability.ts'
 import { admit, type ClockTime, type Origin } from '../stamp.ts'
 import { CausalBuffer } from './buffer.ts'
@@ -37,6 +37,12 @@ export interface Waiting {
   readonly wait: Wait
   /** Read: what each consulted member held, this one among them. */
   readonly consulted: Map<Origin, Frontier>
+}
+
+interface QuorumsKnown {
+  readonly of: ExchangeMembers
+  readonly isPassing: boolean
+  readonly by: Map<Reach, readonly Quorum[]>
 }
 
 export class State {
@@ -96,7 +102,7 @@ export class State {
   markAskedMs: number | null = null
 
   readonly waits = new Map<number, Waiting>()
-  #quorums: { readonly of: ExchangeMembers; readonly by: Map<Reach, readonly Quorum[]> }
+  #quorums: QuorumsKnown
   readonly broken = new Set<Origin>()
   forked = false
   readonly alarms = new Map<string, Alarm>()
@@ -116,7 +122,7 @@ export class State {
     this.nowMs = clock.nowMs
     this.wallMs = clock.wallMs
     this.members = members
-    this.#quorums = { of: members, by: new Map() }
+    this.#quorums = { of: members, isPassing: false, by: new Map() }
     this.buffer = new CausalBuffer(options.bufferBytesMax, options.bufferEntriesMax)
     this.window = new Window(options.windowEntriesMax)
     this.#load(state)
@@ -289,14 +295,32 @@ export class State {
   /** What a level asks of the members in force. */
   quorums(reach: Reach): readonly Quorum[] {
     const { members } = this
-    // Asked for each wait at each step, and the same until the members change.
-    if (this.#quorums.of !== members) this.#quorums = { of: members, by: new Map() }
+    const isPassing = this.#isMoving
+    // Asked for each wait at each step, and the same until the members change, or all know of it.
+    if (this.#quorums.of !== members || this.#quorums.isPassing !== isPassing) {
+      this.#quorums = { of: members, isPassing, by: new Map() }
+    }
     const known = this.#quorums.by.get(reach)
     if (known !== undefined) return known
     const groups = new Map(this.active.map((origin) => [origin, members.zones.get(origin) ?? null]))
-    const quorums = quorumsOf(reach, groups, members.zones.get(this.self) ?? null)
+    const lasting = quorumsOf(reach, groups, members.zones.get(this.self) ?? null)
+    const quorums = isPassing ? [...lasting, ...this.#passing(reach, groups)] : lasting
     this.#quorums.by.set(reach, quorums)
     return quorums
+  }
+
+  /** Somebody may still count by the zones before the last change of them. */
+  get #isMoving(): boolean {
+    const { moved } = this.members
+    if (moved === undefined) return false
+    return !this.active.every((origin) => this.rules.knowsZones(this.knownBy(origin), moved.since))
+  }
+
+  #passing(reach: Reach, groups: ReadonlyMap<Origin, Zone>): readonly Quorum[] {
+    const { moved } = this.members
+    if (moved === undefined || !groups.has(moved.origin)) return []
+    const before = new Map(groups).set(moved.origin, moved.zone ?? null)
+    return passingQuorums(reach, groups, before, this.self)
   }
 
   /** Notes that an entry is in the data. */

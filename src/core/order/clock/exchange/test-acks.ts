@@ -9,6 +9,7 @@ import type { EntryHead, ExchangeMembers } from './types.ts'
 
 /** What a level asked for, and of how many. */
 export interface AskedOf {
+  readonly reach: Reach
   readonly quorums: readonly Quorum[]
   readonly groups: number
 }
@@ -18,12 +19,13 @@ export function askedOf(reach: Reach, asker: Origin, members: ExchangeMembers): 
   const zoneOf = (origin: Origin): string | null => members.zones.get(origin) ?? null
   const writers = [...members.origins].filter(([, { kind }]) => kind === 'writes')
   const groups = new Map(writers.map(([origin]) => [origin, zoneOf(origin)]))
-  return { quorums: quorumsOf(reach, groups, zoneOf(asker)), groups: groups.size }
+  return { reach, quorums: quorumsOf(reach, groups, zoneOf(asker)), groups: groups.size }
 }
 
 /**
  * Whether a read that has what it asked for has asked somebody of those who hold a write: counted
- * in a zone that both ask for, or among all groups.
+ * in a zone that both ask for, or among all groups. What asks in each zone meets all that asks in
+ * any, whatever became of zones meanwhile.
  *
  * @param gone those that left since: they may have been the only ones
  */
@@ -33,6 +35,10 @@ export function mustMeet(
   gone: (origin: Origin) => boolean = () => false,
 ): boolean {
   const stays = ({ of, count }: Quorum): boolean => count > of.filter(gone).length
+  const leaves = written.quorums.some(({ of }) => of.some(gone))
+  if (!leaves && isByZone(written) && isByZone(read)) {
+    if (written.reach === 'each-quorum' || read.reach === 'each-quorum') return true
+  }
   const inZone = written.quorums.some((one) => {
     const other = read.quorums.find(({ zone }) => zone === one.zone)
     if (other === undefined || !stays(one)) return false
@@ -42,6 +48,10 @@ export function mustMeet(
   const left = written.quorums.flatMap(({ of }) => of).filter(gone).length
   if (copies <= left) return inZone
   return inZone || copies + total(read) > Math.max(written.groups, read.groups)
+}
+
+function isByZone({ reach }: AskedOf): boolean {
+  return reach === 'local-quorum' || reach === 'each-quorum'
 }
 
 function total({ quorums }: AskedOf): number {

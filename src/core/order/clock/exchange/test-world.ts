@@ -331,17 +331,19 @@ export class TestWorld {
   // The cluster log
 
   change(origin: Origin, standing: Standing, floor = this.members.floor): void {
-    const { epoch, origins, zones } = this.members
+    const { epoch, origins } = this.members
     const changed = new Map(origins).set(origin, standing)
-    this.history.push({ epoch: epoch + 1, origins: changed, floor, zones })
+    this.history.push({ ...this.members, epoch: epoch + 1, origins: changed, floor })
   }
 
   /** In the same change as a new standing, if it has just been made and nobody has read of it. */
   move(origin: Origin, zone: string, isNew = false): void {
     const zones = new Map(this.members.zones).set(origin, zone)
     const members = { ...this.members, zones }
+    const since = members.epoch + 1
+    const moved = { origin, zone: this.members.zones.get(origin), since }
     if (isNew) this.history.pop()
-    this.history.push(isNew ? members : { ...members, epoch: members.epoch + 1 })
+    this.history.push(isNew ? members : { ...members, epoch: since, moved })
   }
 
   /** A group reads the cluster log to its end. */

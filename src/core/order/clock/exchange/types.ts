@@ -65,6 +65,17 @@ export interface ExchangeMembers {
   readonly floor: Frontier
   /** In which zone each is; those that are not in here are one together. */
   readonly zones: ReadonlyMap<Origin, string>
+  /** The last that was put in another zone. */
+  readonly moved?: Moved | undefined
+}
+
+/** A change of zones. */
+export interface Moved {
+  readonly origin: Origin
+  /** Where it was before; undefined: nobody had said it. */
+  readonly zone?: string | undefined
+  /** The epoch that began with it. */
+  readonly since: number
 }
 
 /** What the store opened with: all of it durable. */

@@ -9,6 +9,7 @@ import { assert, present } from '../../../../base/assert.ts'
 import { type Prng, prngFromSeed } from '../../../../base/prng.ts'
 import { covers, type Frontier } from '../frontier.ts'
 import type { Reach } from '../quorums.ts'
+import type { Rules } from './rules.ts'
 import { graphOf } from './test-graphs.ts'
 import { TestWorld } from './test-world.ts'
 
@@ -28,11 +29,11 @@ interface Zoned {
   readonly isPatient: boolean
 }
 
-function draw(seed: number, isPatient: boolean): Zoned {
+function draw(seed: number, isPatient: boolean, broken: Partial<Rules>): Zoned {
   const prng = prngFromSeed(seed)
   const names = [...'abcdefg'].slice(0, prng.intInclusive(4, 7))
   const zones = new Map(names.map((name) => [name, prng.pick(ZONES)]))
-  const world = new TestWorld({ names, edges: graphOf('mesh', names), zones })
+  const world = new TestWorld({ names, edges: graphOf('mesh', names), zones, broken })
   return { world, prng, names, before: [new Map()], isPatient }
 }
 
@@ -92,8 +93,12 @@ function move({ world, prng, names, before, isPatient }: Zoned): void {
 }
 
 /** @returns how often a level was reached, and how often zones changed */
-function run(seed: number, isPatient: boolean): readonly [number, number] {
-  const zoned = draw(seed, isPatient)
+function run(
+  seed: number,
+  isPatient: boolean,
+  broken: Partial<Rules> = {},
+): readonly [number, number] {
+  const zoned = draw(seed, isPatient, broken)
   try {
     for (let i = 0; i < STEPS; i += 1) act(zoned)
     return [zoned.world.acknowledged, zoned.world.members.epoch]
@@ -113,14 +118,20 @@ test('a read by zone sees what was acknowledged by zone, also while zones change
   assert(reached > 10 * RUNS && changes > 3 * RUNS, () => `${reached} reached, ${changes} changes`)
 })
 
-test('found: changing zones before all know of the change before', () => {
+function find(isPatient: boolean, broken: Partial<Rules>): void {
   for (let seed = 1; seed < 1_000; seed += 1) {
     try {
-      run(seed, false)
+      run(seed, isPatient, broken)
     } catch (failure) {
       match(String(failure instanceof Error ? failure.cause : failure), /W11/)
       return
     }
   }
   assert(false, () => '1,000 worlds did not notice it')
+}
+
+test('found: changing zones before all know of the change before', () => find(false, {}))
+
+test('found: a zone that begins or ends with a change counts as if all knew of it', () => {
+  find(true, { knowsZones: () => true })
 })
