@@ -192,13 +192,18 @@ export class Origins {
   /** The nodes of other groups that there should be links to. */
   get foreignNodes(): readonly GroupNode[] {
     const { cluster, nodes, self } = this.#state
+    const nodesOf = (isRemoved: boolean): readonly GroupNode[] => {
+      return cluster.origins
+        .filter(({ origin, standing }) => {
+          return origin !== self && (standing.kind === 'removed') === isRemoved
+        })
+        .flatMap(({ origin }) => nodes.get(origin) ?? [])
+    }
+    const members = nodesOf(false)
+    if (cluster.agreeing !== 1) return members
     // Whoever took over alone may be wrong: if the others live on, and have removed us, only we can call.
-    const isAlone = cluster.agreeing === 1
-    return cluster.origins
-      .filter(({ origin, standing }) => {
-        return origin !== self && (isAlone || standing.kind !== 'removed')
-      })
-      .flatMap(({ origin }) => nodes.get(origin) ?? [])
+    const isThere = ({ url }: GroupNode): boolean => members.some((each) => each.url === url)
+    return [...members, ...nodesOf(true).filter((node) => !isThere(node))]
   }
 
   // What happens

@@ -64,7 +64,7 @@ export function leastOf(reach: Reach, groups: number): number {
 }
 
 /** What most groups of each zone hold most of all hold. Who joins has what most had before. */
-export function isMost(reach: Reach): boolean {
+function isMost(reach: Reach): boolean {
   return reach === 'quorum' || reach === 'all' || reach === 'each-quorum'
 }
 

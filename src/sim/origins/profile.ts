@@ -101,7 +101,7 @@ export function isZoned({ groups }: OriginsProfile): boolean {
 }
 
 /** Some groups are in one of two zones, the others in none. In half of the worlds that changes. */
-export function withZones(drawn: OriginsProfile, prng: Prng): OriginsProfile {
+function withZones(drawn: OriginsProfile, prng: Prng): OriginsProfile {
   const groups = drawn.groups.map((size) => {
     return prng.percent(80) ? { ...size, zone: prng.pick(ZONES) } : size
   })
