@@ -376,7 +376,7 @@ export const MUTATIONS: Readonly<Record<string, OriginsMutation>> = {
   forgetsUniqueValues: { parts: likeMerge('forgetsUniqueValues'), finds: /C1|LOG_CORRUPT|R1|R2/ },
   dropsConflicts: { parts: likeMerge('dropsConflicts'), finds: /C1/ },
   letsOrphansIn: { parts: likeMerge('letsOrphansIn'), finds: /C1|H6|R4/ },
-  replacesWhatIsThere: { parts: likeMerge('replacesWhatIsThere'), finds: /C1|H6/ },
+  replacesWhatIsThere: { parts: likeMerge('replacesWhatIsThere'), finds: /C1|H3|H6/ },
   neverAborts: { parts: likeMerge('neverAborts'), finds: /C1/ },
   // Triggers: 48
   firesTriggersAgain: {
