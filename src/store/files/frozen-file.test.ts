@@ -113,11 +113,15 @@ for (const pageBytes of [512, 4096, 65536]) {
   })
 }
 
-/** This process's locks on a file, as Linux lists them. */
-function locksOn(path: string): string[] {
+/**
+ * This process's locks on a file, as Linux lists them: while others come and go it may list one
+ * twice, under two numbers.
+ */
+function locksOn(path: string): readonly string[] {
   const { ino } = statSync(path)
   const lines = readFileSync('/proc/locks', 'utf8').split('\n')
-  return lines.filter((line) => line.includes(` ${process.pid} `) && line.includes(`:${ino} `))
+  const own = lines.filter((line) => line.includes(` ${process.pid} `) && line.includes(`:${ino} `))
+  return [...new Set(own.map((line) => line.slice(line.indexOf(':') + 1)))]
 }
 
 const hasLocks = existsSync('/proc/locks')
