@@ -14,6 +14,7 @@ import {
   TEXT,
   UPDATE,
 } from './changeset-format.ts'
+import { tableName } from './table-name.ts'
 
 /** The values that name a row, as one value for a Map. */
 export type KeyName = bigint | number | string
@@ -108,7 +109,7 @@ class Cursor {
     this.#columns = columns
     this.#places = this.#bytes.subarray(end, end + columns)
     this.#at = nul + 1
-    const name = utf8.decode(this.#bytes.subarray(end + columns, nul))
+    const name = tableName(this.#bytes, end + columns)
     return { name, bytes: this.#bytes.subarray(start, nul + 1) }
   }
 

@@ -363,7 +363,7 @@ export interface RowVisitor {
 
 /**
  * As readExactly, but makes nothing of what the visitor does not want: of rows that are told by their
- * keys only it takes a tenth of the time. Integers of keys are rounded to doubles.
+ * keys only the rest is skipped. Integers of keys are rounded to doubles.
  *
  * Throws LOG_CORRUPT when it comes to bytes that are not a changeset.
  */

@@ -3,7 +3,6 @@
  * state. A worker thread runs it in production, the simulator in its one thread; so it has no
  * timers, promises, clock or chance of its own, and the same commands give the same file content.
  */
-
 import { AssertionError, assert, present, unreachable } from '../base/assert.ts'
 import type { LogIndex } from '../base/brand.ts'
 import { toErrorData } from '../base/errors.ts'

@@ -129,9 +129,10 @@ function link(groups: Command, kind: 'cut' | 'heal', description: string, did: s
       if (flags.json) printJson(answer)
       else {
         print(`${did} ${printable(group)}.`)
+        if (kind === 'heal') return
         const { groups } = await originsOf(targetOf(flags))
         const others = groups.filter(({ standing, cut }) => standing === 'writes' && cut !== true)
-        if (kind === 'cut' && others.length > 1) print('What other groups hand on still comes.')
+        if (others.length > 1) print('What other groups hand on still comes.')
       }
     })
 }

@@ -162,7 +162,7 @@ export const MEMBERSHIP_MUTATIONS: Readonly<Record<string, OriginsMutation>> = {
         run: (command) => {
           const reply = store.run(command)
           if (reply.kind !== 'originEntries' || !(store instanceof Store)) return reply
-          const self = store.state().origins?.self
+          const self = store.origins?.self
           return { ...reply, entries: reply.entries.filter(({ origin }) => origin === self) }
         },
       }),

@@ -67,9 +67,7 @@ interface TablePlan {
   readonly guarded: boolean
   /** That is because of a CHECK or a generated column alone. */
   readonly checked: boolean
-  /** Its rows meet others by their keys only. */
-  readonly plain: boolean
-  /** Then: what is beside the key does not matter to anybody. */
+  /** Its rows meet others by their keys only: what is beside them does not matter. Null: not so. */
   readonly layout: KeyLayout | null
   readonly row: Seed
   readonly uniques: readonly KeyPlan[]
@@ -124,14 +122,11 @@ function planOf(table: MergeTable): TablePlan {
   const hasWideKey = table.referencedBy.some(({ parentColumns }) => parentColumns.length > 1)
   const guarded = table.guarded || table.loose || hasWideKey
   const ties = [...table.uniques, ...table.references, ...table.referencedBy]
-  const plain = !guarded && ties.length === 0
-  const { key } = table
   return {
     table,
     guarded,
     checked: table.guarded && !table.loose && !hasWideKey,
-    plain,
-    layout: plain && isAscending(key) ? { columns: table.columns.length, key } : null,
+    layout: guarded || ties.length > 0 ? null : { columns: table.columns.length, key: table.key },
     row: seedOf('row', table.name),
     uniques: table.uniques.flatMap(({ name, columns }) =>
       columns === null ? [] : [keyPlan(columns, 'unique', name)],
@@ -144,10 +139,6 @@ function planOf(table: MergeTable): TablePlan {
       parentPlan(parent, parentColumns, columns),
     ),
   }
-}
-
-function isAscending(places: readonly number[]): boolean {
-  return places.every((place, i) => i === 0 || place > (places[i - 1] ?? 0))
 }
 
 /** Makes the footprint of one changeset after the other. */
@@ -174,7 +165,7 @@ class Reader implements RowVisitor {
   }
 
   row(before: Cells | null, after: Cells | null): void {
-    const plan = present(this.#plan, () => 'a table before its rows')
+    const plan = present(this.#plan, noTable)
     const made = this.#made
     // SQLite would leave the change out without a word.
     const { length } = before ?? after ?? []
@@ -186,7 +177,7 @@ class Reader implements RowVisitor {
   }
 
   startKey(): void {
-    startKey(present(this.#plan, () => 'a table before its rows').row)
+    startKey(present(this.#plan, noTable).row)
   }
 
   keyNumber(value: number): void {
@@ -205,22 +196,24 @@ class Reader implements RowVisitor {
 }
 
 /** Most footprints are a few rows and nothing else: what is empty is shared. */
-const NO_KEYS: Key[] = []
+const NONE: never[] = []
 
-function plus(keys: Key[], key: Key): Key[] {
-  if (keys === NO_KEYS) return [key]
-  keys.push(key)
-  return keys
+function plus<T>(some: T[], one: T): T[] {
+  if (some === NONE) return [one]
+  some.push(one)
+  return some
 }
 
+const noTable = (): string => 'a table before its rows'
+
 class Draft implements MergeFootprint {
-  written = NO_KEYS
-  needed = NO_KEYS
-  guarded = NO_KEYS
-  values = NO_KEYS
-  added = NO_KEYS
-  removed = NO_KEYS
-  readonly checked: CheckedRow[] = []
+  written: Key[] = NONE
+  needed: Key[] = NONE
+  guarded: Key[] = NONE
+  values: Key[] = NONE
+  added: Key[] = NONE
+  removed: Key[] = NONE
+  checked: CheckedRow[] = NONE
   deletes = false
   foreign = false
   loose = false
@@ -232,7 +225,7 @@ class Draft implements MergeFootprint {
     this.deletes ||= after === null
     const row = keyOf(plan.row, before ?? after ?? [], plan.table.key)
     this.written = plus(this.written, row)
-    if (plan.plain) return
+    if (plan.layout !== null) return
     this.loose ||= plan.table.loose
     for (const { whole, mentions } of plan.opaque) {
       if (!isUpdate || touches(after, mentions)) this.#write(whole)
@@ -258,7 +251,7 @@ class Draft implements MergeFootprint {
   #check({ reals }: MergeTable, key: Key, after: Cells): void {
     // Of REALs 0.0 and -0.0 are equal.
     const columns = [...after.keys()].filter((i) => after[i] !== undefined && !reals.has(i))
-    this.checked.push({ key, columns })
+    this.checked = plus(this.checked, { key, columns })
   }
 
   #write(key: Key): void {

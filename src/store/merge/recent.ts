@@ -238,8 +238,9 @@ class Queue {
 
   drop(count: number): void {
     this.#start += count
-    if (this.#start * 2 <= this.#end) return
-    const gone = this.isEmpty ? this.#list.length : (this.#sources[this.#start] ?? 0)
+    // Whoever has it lets go of it when it is empty.
+    if (this.isEmpty || this.#start * 2 <= this.#end) return
+    const gone = this.#sources[this.#start] ?? 0
     this.#list = this.#list.slice(gone)
     for (const array of this.#arrays) array.copyWithin(0, this.#start, this.#end)
     this.#end -= this.#start
