@@ -70,7 +70,8 @@ try {
   const conflicts = count(here, 'quorate_conflicts')
   phases.push(measure('forget', here, forgets(here)))
   const left = count(here, '_quorate_transactions') + count(here, '_quorate_deleted')
-  const result = { transactions: COUNT, overlap: OVERLAP, ...total, conflicts, left }
+  const rows = HOT > 0 ? { hot: HOT } : { overlap: OVERLAP }
+  const result = { transactions: COUNT, ...rows, ...total, conflicts, left }
   if (values.json) console.log(JSON.stringify({ ...result, phases }))
   else {
     console.table(phases)
