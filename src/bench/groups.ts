@@ -1,8 +1,10 @@
 /**
  * `quorate bench --strategy multi-leader`: in one run on one machine, what a single leader's
  * application does, alone, with as many copies as two groups make, and beside another one that it has
- * nothing to do with; then what two do at once that each lead a group of their own and exchange what
- * they write, and how long they take to be level again after a cut.
+ * nothing to do with; what two do at once that each lead a group of their own and exchange what
+ * they write; and how long they take to be level again after a cut.
+ *
+ * They take turns: a machine that others use too may be half as fast a minute later.
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -21,6 +23,7 @@ export interface GroupsBenchOptions {
   readonly clients: number
   /** Of each group. */
   readonly nodes: number
+  /** For each figure, in ROUNDS turns. */
   readonly seconds: number
 }
 
@@ -30,7 +33,9 @@ export interface GroupsBenchReport extends Pick<BenchReport, 'versions' | 'proce
   readonly clients: number
   readonly nodes: number
   readonly seconds: number
-  /** One leader, nothing else on the machine. */
+  /** In so many turns was each of the following measured. */
+  readonly rounds: number
+  /** One leader, nothing else at work on the machine. */
   readonly single: Rate
   /** One leader whose group has as many nodes as both groups have: as many copies of each write. */
   readonly replicated: Rate
@@ -50,9 +55,8 @@ export interface LeaderRate extends Rate {
   readonly ofApart: number
 }
 
-type Baseline = Pick<GroupsBenchReport, 'single' | 'replicated' | 'apart'>
-
 const GROUPS = ['a', 'b'] as const
+const ROUNDS = 5
 const LEVEL_MS = 120_000
 /** Part of the writes during the cut that may meet the other side's. */
 const OVERLAP = 0.01
@@ -124,10 +128,7 @@ export async function runGroupsBench(options: GroupsBenchOptions): Promise<Group
     return group
   }
   try {
-    const baseline = await measureBaseline(start, options)
-    const first = await start(options.nodes, 'a', null)
-    const second = await start(options.nodes, 'b', first.application.url)
-    return await measureGroups([first, second], baseline, options)
+    return await measure(await startSetups(start, options.nodes), options)
   } finally {
     await Promise.all(started.map((group) => group.kill()))
     rmSync(dir, { recursive: true, force: true })
@@ -136,50 +137,41 @@ export async function runGroupsBench(options: GroupsBenchOptions): Promise<Group
 
 type StartGroup = (nodes: number, group: string | null, join: string | null) => Promise<Group>
 
-async function measureBaseline(start: StartGroup, options: GroupsBenchOptions): Promise<Baseline> {
-  const { nodes } = options
-  const rates: Rate[][] = []
-  for (const each of [[nodes], [nodes * GROUPS.length], [nodes, nodes]]) {
-    const groups: Group[] = []
-    for (const many of each) groups.push(await start(many, null, null))
-    for (const { application } of groups) await application.ask({ kind: 'fill' })
-    rates.push(await measured(groups, options))
-    await Promise.all(groups.map((group) => group.kill()))
+/** What is compared: each idle while another one is measured. `leaders` are of one cluster. */
+const SETUPS = ['single', 'replicated', 'apart', 'leaders'] as const
+type Setups = Readonly<Record<(typeof SETUPS)[number], readonly Group[]>>
+
+async function startSetups(start: StartGroup, nodes: number): Promise<Setups> {
+  const single = [await start(nodes, null, null)]
+  const replicated = [await start(nodes * GROUPS.length, null, null)]
+  const apart = [await start(nodes, null, null), await start(nodes, null, null)]
+  for (const { application } of [...single, ...replicated, ...apart]) {
+    await application.ask({ kind: 'fill' })
   }
-  const [single, replicated, apart] = rates
-  return {
-    single: present(single?.[0], () => 'the rate of a single leader'),
-    replicated: present(replicated?.[0], () => 'the rate of one with as many copies'),
-    apart: present(apart, () => 'the rates of two apart'),
-  }
+  const first = await start(nodes, 'a', null)
+  const leaders = [first, await start(nodes, 'b', first.application.url)]
+  await first.application.ask({ kind: 'fill' })
+  await level(leaders)
+  return { single, replicated, apart, leaders }
 }
 
-/**
- * All at once, each its own keys. As long a time before does not count: with several threads on few
- * cores it takes seconds until all code is compiled.
- */
-async function measured(
-  groups: readonly Group[],
-  { clients, seconds }: GroupsBenchOptions,
-): Promise<Rate[]> {
-  await writesOfAll(groups, clients, seconds, 0)
-  return await writesOfAll(groups, clients, seconds, 0)
-}
-
-async function measureGroups(
-  groups: readonly Group[],
-  baseline: Baseline,
-  options: GroupsBenchOptions,
-): Promise<GroupsBenchReport> {
+async function measure(setups: Setups, options: GroupsBenchOptions): Promise<GroupsBenchReport> {
   const { clients, nodes, seconds } = options
-  const { single, replicated, apart } = baseline
-  const [first] = groups
-  const { release } = await statusOf(present(first, () => 'a group').application.url)
-  await first?.application.ask({ kind: 'fill' })
-  await level(groups)
-  const rates = await measured(groups, options)
-  await level(groups)
-  const heal = await healed(groups, options)
+  const { release } = await statusOf(first(setups.leaders).application.url)
+  // With several threads on few cores it takes seconds until all code is compiled.
+  for (const name of SETUPS) await measureOnce(setups[name], clients, seconds)
+  const rounds = { single: [], replicated: [], apart: [], leaders: [] } as Record<
+    keyof Setups,
+    (readonly Rate[])[]
+  >
+  for (let round = 0; round < ROUNDS; round += 1) {
+    for (const name of round % 2 === 0 ? SETUPS : SETUPS.toReversed()) {
+      rounds[name].push(await measureOnce(setups[name], clients, seconds / ROUNDS))
+    }
+  }
+  const single = first(together(rounds.single))
+  const replicated = first(together(rounds.replicated))
+  const apart = together(rounds.apart)
   const half = apart.reduce((sum, { tps }) => sum + tps, 0) / apart.length
   return {
     strategy: 'multi-leader',
@@ -187,17 +179,49 @@ async function measureGroups(
     clients,
     nodes,
     seconds,
-    ...baseline,
-    leaders: rates.map((rate, at) => ({
+    rounds: ROUNDS,
+    single,
+    replicated,
+    apart,
+    leaders: together(rounds.leaders).map((rate, at) => ({
       group: GROUPS[at] ?? '',
       ...rate,
       ofSingle: partOf(rate, single.tps),
       ofReplicated: partOf(rate, replicated.tps),
       ofApart: partOf(rate, half),
     })),
-    heal,
+    heal: await healed(setups.leaders, options),
     ...machineOf(release),
   }
+}
+
+/** All at once, each its own keys; ends when all of them have what the others wrote. */
+async function measureOnce(groups: readonly Group[], clients: number, seconds: number) {
+  const rates = await writesOfAll(groups, clients, seconds, 0)
+  await level(groups)
+  return rates
+}
+
+/** Of each group all rounds as one. */
+function together(rounds: readonly (readonly Rate[])[]): Rate[] {
+  return first(rounds).map((_, at) => {
+    const rates = rounds.map((round) => present(round[at], () => `the rate of group ${at}`))
+    const total = rates.reduce((sum, { tps }) => sum + tps, 0)
+    return {
+      tps: Math.round(total / rates.length),
+      p50Ms: middle(rates.map(({ p50Ms }) => p50Ms)),
+      p99Ms: middle(rates.map(({ p99Ms }) => p99Ms)),
+    }
+  })
+}
+
+function middle(figures: readonly number[]): number {
+  const sorted = figures.toSorted((a, b) => a - b)
+  return present(sorted[Math.floor(sorted.length / 2)], () => 'the middle of some figures')
+}
+
+function first<T>(items: readonly T[]): T {
+  return present(items[0], () => 'the first of several')
 }
 
 function partOf(rate: Rate, whole: number): number {

@@ -23,7 +23,7 @@ test('a small benchmark of its own three nodes fills every figure', async () => 
 })
 
 test('a small benchmark of two leaders fills every figure', async () => {
-  const report = await runGroupsBench({ clients: 4, nodes: 1, seconds: 0.2 })
+  const report = await runGroupsBench({ clients: 4, nodes: 1, seconds: 0.5 })
   ok(report.single.tps > 0)
   deepEqual(
     report.leaders.map(({ group }) => group),

@@ -91,8 +91,8 @@ async function benchGroups({ clients, nodes, seconds, url, json }: BenchFlags): 
 
 /** The report of several leaders for people. */
 export function groupsBenchLines(report: GroupsBenchReport, paint: Paint): string[] {
-  const { single, replicated, apart, leaders, heal, clients, nodes, seconds } = report
-  const { versions, processor } = report
+  const { single, replicated, apart, leaders, heal, clients, nodes } = report
+  const { seconds, rounds, versions, processor } = report
   const [alone, together] = [nodes, nodes * leaders.length].map((some) => counted(some, 'node'))
   const columns = [
     { title: 'embedded writes' },
@@ -117,7 +117,8 @@ export function groupsBenchLines(report: GroupsBenchReport, paint: Paint): strin
     ),
   ]
   const circumstances =
-    `${clients} clients each, groups of ${counted(nodes, 'node')}, ack majority, ${seconds} s each; ` +
+    `${clients} clients each, groups of ${counted(nodes, 'node')}, ack majority, ` +
+    `${seconds} s each in ${rounds} turns; ` +
     `quorate ${versions.quorate}, node ${versions.node}, sqlite ${versions.sqlite}; ${processor}`
   return [
     ...tableLines(columns, rows, paint),
