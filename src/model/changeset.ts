@@ -91,8 +91,10 @@ function readTable(cursor: Cursor): void {
   cursor.columns = columns
   cursor.flags = cursor.at
   cursor.name = cursor.at + columns
-  const end = cursor.bytes.indexOf(0, cursor.name)
-  if (end === -1) throw corrupt(cursor.flags, 'a table name does not end')
+  // Most names are short: not worth a call into V8.
+  let end = cursor.name
+  while (end < cursor.bytes.length && cursor.bytes[end] !== 0) end += 1
+  if (end >= cursor.bytes.length) throw corrupt(cursor.flags, 'a table name does not end')
   cursor.at = end + 1
 }
 

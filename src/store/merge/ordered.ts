@@ -132,14 +132,15 @@ export class OrderedTransactions {
    * transactions come before all that was written here meanwhile, which has to be read. In a SQLite
    * transaction or in none.
    *
-   * @param arrivals asked for only if much has not been read
+   * @param first the stamps of what is first in each part of the arrivals; asked for only if much has
+   *   not been read
    * @param most how many transactions it may read; 10,000 take some 40 ms
    * @returns false: call it again, or `merge` will take as long as the rest takes
    */
-  prepare(arrivals: () => readonly Transaction[], most: number): boolean {
+  prepare(first: () => readonly Stamp[], most: number): boolean {
     if (this.#unread < most) return true
-    const stamps = arrivals().map(({ stamp }) => stamp)
-    const earliest = stamps.sort(compareStamps).find((stamp) => !this.#tables.has(stamp))
+    const stamps = first().toSorted(compareStamps)
+    const earliest = stamps.find((stamp) => !this.#tables.has(stamp))
     return earliest === undefined || this.#cover(earliest, most)
   }
 
@@ -151,16 +152,28 @@ export class OrderedTransactions {
 
   /**
    * Notes transactions that have run here by themselves, in their order, all later than everything
-   * that is here. Costs next to nothing: what they meet is found out if anything comes before them.
+   * that is here. What they meet is found out if anything comes before them, or right now while that
+   * happens all the time.
    */
   adopt(transactions: readonly Transaction[]): void {
     const [first] = transactions
     if (first === undefined) return
     const { time } = first.stamp
     assert(!this.#tables.hasFrom(first.stamp), () => `adopted at ${time}, before something here`)
-    for (const each of transactions) this.#execution.note(each, true)
+    const { index, isCurrent } = this.#tail
+    if (index === null || !isCurrent) {
+      for (const each of transactions) this.#execution.note(each, true)
+      this.#unread += transactions.length
+    } else {
+      const { footprints } = this.#execution.reading
+      for (const each of transactions) {
+        const own = footprints.of(each.changes)
+        this.#execution.note(each, true, own.deletes)
+        this.#tail.add(each, own)
+      }
+      this.#tail.changed()
+    }
     this.#passed(transactions)
-    this.#unread += transactions.length
     this.#limit()
   }
 
@@ -317,13 +330,18 @@ export class OrderedTransactions {
     const final = this.#tables.final()
     const forgotten = new Map<Origin, number>()
     const fresh: Placed[] = []
+    let [writer, gone, latest]: [Origin | null, number, number] = [null, 0, 0]
     for (const each of sorted) {
       const { stamp, sequence } = each
       const { origin } = stamp
-      const gone = forgotten.get(origin) ?? this.#tables.forgotten(origin)
-      forgotten.set(origin, gone)
+      if (origin !== writer) {
+        writer = origin
+        gone = forgotten.get(origin) ?? this.#tables.forgotten(origin)
+        forgotten.set(origin, gone)
+        latest = this.#latestOf(origin)
+      }
       if (sequence <= gone) continue
-      if (sequence <= this.#latestOf(origin) && this.#tables.has(stamp)) continue
+      if (sequence <= latest && this.#tables.has(stamp)) continue
       const before = fresh.at(-1)
       if (before !== undefined && compareStamps(before.stamp, stamp) === 0) continue
       if (stamp.time <= final) {
@@ -345,15 +363,19 @@ export class OrderedTransactions {
   }
 
   #passed(some: readonly Pick<Transaction, 'stamp' | 'sequence'>[]): void {
-    for (const { stamp, sequence } of some) {
-      if (sequence > this.#latestOf(stamp.origin)) this.#latest.set(stamp.origin, sequence)
+    let before: Origin | null = null
+    // The last one of a run of an origin has the highest number.
+    for (const { stamp, sequence } of some.toReversed()) {
+      if (stamp.origin === before) continue
+      before = stamp.origin
+      if (sequence > this.#latestOf(before)) this.#latest.set(before, sequence)
     }
   }
 
   #arrived({ stamp, sequence, seen, changes, at }: Transaction): Placed {
     const own = this.#execution.reading.footprints.of(changes)
-    const made = { effect: null, reached: null, own, footprint: own }
-    return { stamp, sequence, seen, changes, at, ...made }
+    const [effect, reached, footprint] = [null, null, own]
+    return { stamp, sequence, seen, changes, at, effect, reached, own, footprint }
   }
 
   #placed(ran: Ran, wider: Wider): Placed {
@@ -379,11 +401,7 @@ export class OrderedTransactions {
     const { index, isCurrent } = this.#tail
     if (coming.some(({ own }) => own.narrow && own.deletes)) return false
     if (index !== null && isCurrent) {
-      const isDoubtful = ({ own, stamp: { origin }, seen }: Placed): boolean =>
-        index.hasUnseen(own.written, origin, seen)
-      if (coming.some(isDoubtful)) return false
-      const tail = this.#later(earliest, NOTHING_WIDER, NO_STAMPS)
-      if (this.#parts.place(coming, tail).undo.length > 0) return false
+      if (coming.some(({ stamp, seen, own }) => index.meets(stamp, seen, own))) return false
     } else if (this.#tables.hasFrom(earliest)) return false
     this.#db.exec('savepoint _quorate_as_made')
     const fits = this.#execution.runAsMade(coming)
@@ -391,9 +409,7 @@ export class OrderedTransactions {
       fits ? 'release _quorate_as_made' : 'rollback to _quorate_as_made; release _quorate_as_made',
     )
     if (!fits) return false
-    for (const { stamp, sequence, seen, changes, at } of coming) {
-      this.#execution.note({ stamp, sequence, seen, changes, at }, true)
-    }
+    for (const each of coming) this.#execution.note(each, true, each.own.deletes)
     return true
   }
 
@@ -463,4 +479,3 @@ export class OrderedTransactions {
 }
 
 const NO_STAMPS: ReadonlySet<string> = new Set()
-const NOTHING_WIDER: Wider = new Map()
