@@ -262,12 +262,14 @@ export class Applier {
    */
   #flush(): void {
     const [waiting, rows] = [this.#waiting, this.#waitingRows]
+    const { waits } = this.#merging
+    if (waiting.length + rows.length + this.#sequences.size === 0 && !waits) return
     this.#waiting = []
     this.#waitingRows = []
     const before = this.#sequenceTable.read()
     if (waiting.length > 0) this.#changesets(waiting)
     if (rows.length > 0) this.#putRows(rows)
-    if (this.#merging.waits) {
+    if (waits) {
       this.#origins.refresh()
       this.#hideTriggers()
       this.#merging.flush()

@@ -125,21 +125,34 @@ export class Execution {
   /**
    * The same of those that can only run as they were made.
    *
-   * @returns false: one can't, and some have run
+   * @returns false: one can't, and none has run
    */
   runAsMade(run: readonly Placed[]): boolean {
+    const batches = this.#batchesOf(run)
+    const [only] = batches
+    // As one it is all or nothing already.
+    if (batches.length === 1 && only !== undefined) return this.#applySome(only)
+    this.#db.exec('savepoint _quorate_as_made')
+    const fits = batches.every((some) => this.#applySome(some))
+    const back = fits ? '' : 'rollback to _quorate_as_made; '
+    this.#db.exec(`${back}release _quorate_as_made`)
+    return fits
+  }
+
+  #batchesOf(run: readonly Placed[]): readonly (readonly Placed[])[] {
+    const batches: Placed[][] = []
     let batch = this.#parts.createBatch()
     let some: Placed[] = []
     for (const each of run) {
       if (some.length >= BatchSize.MOST || !batch.mayTake(each.own)) {
-        if (!this.#applySome(some)) return false
+        batches.push(some)
         batch = this.#parts.createBatch()
         some = []
       }
       batch.take(each.own)
       some.push(each)
     }
-    return this.#applySome(some)
+    return [...batches, some]
   }
 
   #applySome(some: readonly Placed[]): boolean {

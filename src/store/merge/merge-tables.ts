@@ -65,6 +65,7 @@ const TABLES = `
   ) without rowid;`
 
 const SQL = {
+  any: 'select 1 from _quorate_transactions limit 1',
   later: `select time, origin, sequence, seen, changes, effect, reached from _quorate_transactions
     where (time, origin) > (?, ?) order by time, origin`,
   from: 'select 1 from _quorate_transactions where (time, origin) >= (?, ?) limit 1',
@@ -118,6 +119,11 @@ export class MergeTables {
   /** What is not in the file yet. */
   readonly recent = new RecentTransactions()
   readonly #statements: Readonly<Record<keyof typeof SQL, StatementSync>>
+  /**
+   * False: no transaction is in the file, so it need not be asked. Mostly so; each question costs as
+   * much as a transaction, because SQLite prepares all statements anew after it applied a changeset.
+   */
+  #mayHold: boolean
   #seen: Frontier | null = null
   #seenText = ''
   /** Frontiers by their text. */
@@ -131,6 +137,7 @@ export class MergeTables {
     db.exec(TABLES)
     const entries = Object.entries(SQL).map(([name, sql]) => [name, db.prepare(sql)])
     this.#statements = Object.fromEntries(entries) as Record<keyof typeof SQL, StatementSync>
+    this.#mayHold = this.#holdsAny()
   }
 
   /**
@@ -147,6 +154,7 @@ export class MergeTables {
   get(stamp: Stamp): Ran | null {
     const recent = this.recent.get(stamp)
     if (recent !== null) return { ...recent, effect: null, reached: null }
+    if (!this.#mayHold) return null
     const row = this.#statements.get.get(stamp.time, stamp.origin)
     return row === undefined ? null : this.#ran(row as unknown as Stored)
   }
@@ -194,6 +202,7 @@ export class MergeTables {
   }
 
   *#between(after: Stamp, before: Stamp, last: boolean, most: number): Generator<Keyed> {
+    if (!this.#mayHold) return
     const statement = last ? this.#statements.betweenLast : this.#statements.between
     const bounds = [after.time, after.origin, before.time, before.origin]
     for (const row of statement.iterate(...bounds, most)) {
@@ -206,11 +215,13 @@ export class MergeTables {
   /** Whether something has run here that is not before this stamp. */
   hasFrom(stamp: Stamp): boolean {
     if (this.recent.hasFrom(stamp)) return true
+    if (!this.#mayHold) return false
     return this.#statements.from.get(stamp.time, stamp.origin) !== undefined
   }
 
   has(stamp: Stamp): boolean {
     if (this.recent.get(stamp) !== null) return true
+    if (!this.#mayHold) return false
     return this.#statements.has.get(stamp.time, stamp.origin) !== undefined
   }
 
@@ -233,6 +244,7 @@ export class MergeTables {
 
   add({ stamp: { time, origin }, sequence, seen, changes, effect, reached }: Ran): void {
     const packed = reached === null ? null : pack(reached)
+    this.#mayHold = true
     // Those of one entry have seen the same.
     if (seen !== this.#seen) this.#seenText = JSON.stringify([...seen])
     this.#seen = seen
@@ -329,11 +341,17 @@ export class MergeTables {
    */
   forget(stable: ClockTime, most: number): boolean {
     this.#statements.passed.run('', stable)
+    if (!this.#mayHold) return true
     const more = this.#statements.oldest.get(this.final(), most) as Stamp | undefined
     const { time, origin } = more ?? { time: this.final() + 1, origin: '' }
     this.#statements.forgetting.run(time, origin)
     this.#statements.forget.run(time, origin)
+    this.#mayHold = this.#holdsAny()
     return more === undefined
+  }
+
+  #holdsAny(): boolean {
+    return this.#statements.any.get() !== undefined
   }
 
   /** Notes that transactions of an origin through a number have been forgotten. */

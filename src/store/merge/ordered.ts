@@ -4,7 +4,7 @@
  * all in one SQLite transaction, so that a reader never sees the middle. Works on a connection
  * without triggers and with foreign keys off.
  */
-import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import type { DatabaseSync } from 'node:sqlite'
 import { assert } from '../../base/assert.ts'
 import { QuorateError } from '../../base/errors.ts'
 import { type Frontier, meet } from '../../core/order/clock/frontier.ts'
@@ -16,6 +16,7 @@ import {
   type Origin,
   type Stamp,
 } from '../../core/order/clock/stamp.ts'
+import { hasDeletes } from '../../model/changeset.ts'
 import type { ConflictNotice } from '../../model/origin-entry.ts'
 import { tableOf, widened } from './catalog.ts'
 import { releaseDerived } from './derived.ts'
@@ -55,8 +56,8 @@ export class OrderedTransactions {
   readonly #parts: MergeParts
   readonly #tables: MergeTables
   readonly #tail: TailIndex
-  readonly #settings: readonly StatementSync[]
   readonly #execution: Execution
+  #areSettingsRight = false
   /** Of each origin that has been asked for: the highest number that may be here. */
   readonly #latest = new Map<Origin, number>()
   /** At most so many are not in the index of the tail. */
@@ -76,9 +77,6 @@ export class OrderedTransactions {
     this.#tail = new TailIndex(db, this.#tables, this.#keysOf.bind(this), parts.keysMax)
     // Several writers together may break what each of them has kept.
     db.exec('pragma ignore_check_constraints = off')
-    this.#settings = ['foreign_keys', 'ignore_check_constraints'].map((name) =>
-      db.prepare(`pragma ${name}`),
-    )
   }
 
   /**
@@ -162,7 +160,9 @@ export class OrderedTransactions {
     assert(!this.#tables.hasFrom(first.stamp), () => `adopted at ${time}, before something here`)
     const { index, isCurrent } = this.#tail
     if (index === null || !isCurrent) {
-      for (const each of transactions) this.#execution.note(each, true)
+      for (const each of transactions) {
+        this.#execution.note(each, true, hasDeletes(each.changes))
+      }
       this.#unread += transactions.length
     } else {
       const { footprints } = this.#execution.reading
@@ -300,9 +300,13 @@ export class OrderedTransactions {
 
   /** Foreign keys would act where nobody sees it; CHECK has to be kept among several writers. */
   #checkSettings(): void {
-    const [enforced, ignored] = this.#settings.map((pragma) => Object.values(pragma.get() ?? {})[0])
+    if (this.#areSettingsRight) return
+    const [enforced, ignored] = ['foreign_keys', 'ignore_check_constraints'].map(
+      (name) => Object.values(this.#db.prepare(`pragma ${name}`).get() ?? {})[0],
+    )
     assert(enforced === 0, () => 'SQLite would act on foreign keys while transactions are merged')
     assert(ignored === 0, () => 'SQLite would not check rows while transactions are merged')
+    this.#areSettingsRight = true
   }
 
   /** What a transaction can meet others at. */
@@ -403,12 +407,7 @@ export class OrderedTransactions {
     if (index !== null && isCurrent) {
       if (coming.some(({ stamp, seen, own }) => index.meets(stamp, seen, own))) return false
     } else if (this.#tables.hasFrom(earliest)) return false
-    this.#db.exec('savepoint _quorate_as_made')
-    const fits = this.#execution.runAsMade(coming)
-    this.#db.exec(
-      fits ? 'release _quorate_as_made' : 'rollback to _quorate_as_made; release _quorate_as_made',
-    )
-    if (!fits) return false
+    if (!this.#execution.runAsMade(coming)) return false
     for (const each of coming) this.#execution.note(each, true, each.own.deletes)
     return true
   }
