@@ -21,6 +21,9 @@ const INTERNAL = { readBigInts: false, returnArrays: true } as const
  */
 export const DIALECT = { enableDoubleQuotedStringLiterals: true } as const
 
+const SET_STATE = `insert into _quorate_state (key, value) values (?, ?)
+  on conflict (key) do update set value = excluded.value where value is not excluded.value`
+
 /** Page cache of each connection in KiB; negative is SQLite's way to say KiB. */
 const CACHE = 'pragma cache_size = -16384'
 
@@ -73,6 +76,7 @@ export class Connection {
   readonly #commit: Internal
   readonly #schemaVersion: Internal
   readonly #dataVersion: Internal
+  readonly #setState: Internal
 
   constructor(db: DatabaseSync) {
     this.db = db
@@ -80,6 +84,7 @@ export class Connection {
     this.#commit = new Internal(db, 'commit')
     this.#schemaVersion = new Internal(db, 'pragma schema_version')
     this.#dataVersion = new Internal(db, 'pragma data_version')
+    this.#setState = new Internal(db, SET_STATE)
   }
 
   begin(): void {
@@ -103,6 +108,11 @@ export class Connection {
   /** Changes when another connection, of this process or any other, has committed. */
   dataVersion(): number {
     return Number(this.#dataVersion.row()?.[0])
+  }
+
+  /** Notes something of the store's own, in a transaction; no effect if it is noted already. */
+  setState(key: string, value: number | string | Uint8Array): void {
+    this.#setState.run(key, value)
   }
 
   internal(sql: string): Internal {

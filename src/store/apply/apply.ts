@@ -191,6 +191,7 @@ export class Applier {
   #rolledBack(): void {
     this.#hiddenAt = null
     this.#rows.forget()
+    this.#sequenceTable.forget()
   }
 
   #within(verb: 'apply' | 'undo', run: () => void): void {

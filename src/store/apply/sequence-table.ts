@@ -5,6 +5,9 @@ import type { Connection, Internal } from '../connections.ts'
 type Sequences = Map<string, bigint | null>
 
 export class SequenceTable {
+  readonly #applier: Connection
+  /** Whether there is one, at a version of the schema; null: not known. */
+  #known: { readonly version: number; readonly isThere: boolean } | null = null
   readonly #there: Internal
   readonly #all: Internal
   readonly #add: Internal
@@ -12,6 +15,7 @@ export class SequenceTable {
   readonly #remove: Internal
 
   constructor(applier: Connection) {
+    this.#applier = applier
     this.#there = applier.internal("select 1 from sqlite_schema where name = 'sqlite_sequence'")
     // As text, because internal statements read numbers, and ids may be larger.
     this.#all = applier.internal('select name, cast(seq as text) from sqlite_sequence')
@@ -22,9 +26,18 @@ export class SequenceTable {
 
   /** Null: there is no AUTOINCREMENT table. */
   read(): Sequences | null {
-    if (this.#there.row() === undefined) return null
+    const version = this.#applier.schemaVersion()
+    if (this.#known?.version !== version) {
+      this.#known = { version, isThere: this.#there.row() !== undefined }
+    }
+    if (!this.#known.isThere) return null
     const rows = this.#all.rows()
     return new Map(rows.map(([name, seq]) => [String(name), BigInt(String(seq ?? 0))]))
+  }
+
+  /** A rollback may have made another schema of the same version. */
+  forget(): void {
+    this.#known = null
   }
 
   restore(wanted: ReadonlyMap<string, bigint | null>): void {
