@@ -369,7 +369,8 @@ export class MergeTables {
   /** Notes that transactions of an origin through a number have been forgotten. */
   passed(origin: Origin, number: number): void {
     this.#statements.passed.run(origin, number)
-    this.#forgotten.delete(origin)
+    const known = this.#forgotten.get(origin)
+    if (known !== undefined) this.#forgotten.set(origin, Math.max(known, number))
   }
 
   /** Forgets old conflicts, and deletes that everybody has seen. False: there are more of these. */
