@@ -2,7 +2,7 @@
  * Splits a changeset among the transactions that it was recorded over, where each row was changed
  * by one of them only. One session for many small transactions costs a fraction of one for each.
  */
-import { columnsAt, corrupt, valueEnd } from './changeset-bytes.ts'
+import { columnsAt, copyPiece, corrupt, valueEnd } from './changeset-bytes.ts'
 import {
   BLOB,
   DELETE,
@@ -126,10 +126,12 @@ class Pieces {
       end += part.bytes
       result.set(owner, joined.subarray(part.at, end))
     }
-    for (const [i, part] of this.#owners.entries()) {
-      const piece = this.#bytes.subarray(this.#bounds[i * 2], this.#bounds[i * 2 + 1])
-      joined.set(piece, part.at)
-      part.at += piece.length
+    let bound = 0
+    for (const part of this.#owners) {
+      const start = this.#bounds[bound] ?? 0
+      const end = this.#bounds[bound + 1] ?? 0
+      part.at = copyPiece(joined, part.at, this.#bytes, start, end)
+      bound += 2
     }
     return result
   }
