@@ -169,7 +169,7 @@ function* merges(
       const known = new Map(JSON.parse(seen) as [string, number][])
       return { stamp: { time, origin }, sequence, seen: known, changes }
     })
-    while (!ordered.prepare(() => some, 10_000)) yield
+    while (!ordered.prepare(() => some.map(({ stamp }) => stamp), 10_000)) yield
     const { merged, takenBack, byRules } = ordered.merge(some)
     total.merged += merged
     total.takenBack += takenBack

@@ -76,6 +76,21 @@ test('a damaged changeset is LOG_CORRUPT', () => {
 })
 
 test('names of different rows differ', () => {
-  const keys = [[1n], [1], ['1'], [null], [new Uint8Array([0x31])], ['i1'], ['1', '1'], ['11', '']]
+  const large = [2n ** 52n, 2n ** 52n + 1n, -(2n ** 52n) - 1n, 2n ** 63n - 1n, 2n ** 63n - 2n]
+  const keys = [
+    ...large.map((key) => [key]),
+    ...[[1n], [1.5], ['1'], [null], [new Uint8Array([0x31])], ['i1'], ['1', '1'], ['11', '']],
+  ]
   assert.equal(new Set(keys.map(keyName)).size, keys.length)
+  assert.equal(keyName([1n]), keyName([1]))
+})
+
+test('a row has the name that its key has by itself', () => {
+  const large = [0n, 1n, -1n, 2n ** 52n - 1n, 2n ** 52n, -(2n ** 52n), -(2n ** 52n) - 1n]
+  const keys = [...large, 2n ** 63n - 1n, -(2n ** 63n)]
+  const inserts = keys.map((key) => `insert into n values (${key}, 'x')`)
+  const whole = recorded('create table n (id integer primary key, x)', ...inserts)
+  const names = new Set<unknown>(keys.map((key) => keyName([key])))
+  splitChangeset(whole, (_, row) => (names.delete(row) ? 1 : undefined), NONE)
+  assert.deepEqual([...names], [])
 })

@@ -6,6 +6,7 @@
  * nor foreign-key actions nor CHECK may act there, and shadow tables of FTS5 must be writable.
  */
 import { DatabaseSync, type Session, type StatementSync } from 'node:sqlite'
+import { present } from '../base/assert.ts'
 import { QuorateError } from '../base/errors.ts'
 import { registerQuorateId, type UuidInputs, UuidSource } from './ids/uuid.ts'
 import type { MergeParts } from './merge/parts.ts'
@@ -19,6 +20,9 @@ const INTERNAL = { readBigInts: false, returnArrays: true } as const
  * libSQL have it so, and schemas that exist rely on it.
  */
 export const DIALECT = { enableDoubleQuotedStringLiterals: true } as const
+
+const SET_STATE = `insert into _quorate_state (key, value) values (?, ?)
+  on conflict (key) do update set value = excluded.value where value is not excluded.value`
 
 /** Page cache of each connection in KiB; negative is SQLite's way to say KiB. */
 const CACHE = 'pragma cache_size = -16384'
@@ -72,6 +76,7 @@ export class Connection {
   readonly #commit: Internal
   readonly #schemaVersion: Internal
   readonly #dataVersion: Internal
+  readonly #setState: Internal
 
   constructor(db: DatabaseSync) {
     this.db = db
@@ -79,6 +84,7 @@ export class Connection {
     this.#commit = new Internal(db, 'commit')
     this.#schemaVersion = new Internal(db, 'pragma schema_version')
     this.#dataVersion = new Internal(db, 'pragma data_version')
+    this.#setState = new Internal(db, SET_STATE)
   }
 
   begin(): void {
@@ -104,9 +110,24 @@ export class Connection {
     return Number(this.#dataVersion.row()?.[0])
   }
 
+  /** Notes something of the store's own, in a transaction; no effect if it is noted already. */
+  setState(key: string, value: number | string | Uint8Array): void {
+    this.#setState.run(key, value)
+  }
+
   internal(sql: string): Internal {
     return new Internal(this.db, sql)
   }
+}
+
+/** What a connection knows of the others' writes. */
+interface Seen {
+  version: number
+  othersWrote: boolean
+  /** Since it was asked for. */
+  hasChanged: boolean
+  /** It was looked at for a transaction that has not begun. */
+  isLatest: boolean
 }
 
 /** Writer and applier, and a watch for writes of anybody else. */
@@ -121,7 +142,7 @@ export class Connections {
    * table in one go; if it runs later, within a session, that one does not see it.
    */
   readonly #watcher: Session
-  readonly #seen = new Map<Connection, { version: number; othersWrote: boolean }>()
+  readonly #seen = new Map<Connection, Seen>()
 
   /** Throws FILE_IN_USE, NOT_ADOPTABLE (the file is no SQLite database). */
   constructor(path: string, options: OpenOptions = {}) {
@@ -141,7 +162,9 @@ export class Connections {
     registerQuorateId(this.applier.db, uuids)
     this.#watcher = this.writer.db.createSession({ table: '_quorate_none' })
     for (const connection of [this.writer, this.applier]) {
-      this.#seen.set(connection, { version: connection.dataVersion(), othersWrote: false })
+      const version = connection.dataVersion()
+      const seen = { version, othersWrote: false, hasChanged: true, isLatest: false }
+      this.#seen.set(connection, seen)
     }
   }
 
@@ -158,14 +181,37 @@ export class Connections {
    * other connection did not write. One that hides behind a write of our own goes unnoticed.
    */
   begin(connection: Connection): void {
-    const seen = this.#seen.get(connection)
+    const seen = this.#seenBy(connection)
+    if (!seen.isLatest) this.#look(connection, seen)
+    seen.isLatest = false
+    connection.begin()
+  }
+
+  /**
+   * Whether another connection, of this process or any other, has committed since this was asked
+   * last. The next `begin` spares itself the same look.
+   */
+  hasChanged(connection: Connection): boolean {
+    const seen = this.#seenBy(connection)
+    this.#look(connection, seen)
+    const { hasChanged } = seen
+    seen.hasChanged = false
+    seen.isLatest = true
+    return hasChanged
+  }
+
+  #look(connection: Connection, seen: Seen): void {
     const version = connection.dataVersion()
-    if (seen !== undefined && version !== seen.version) {
+    if (version !== seen.version) {
       if (!seen.othersWrote) this.foreignWrites += 1
       seen.version = version
+      seen.hasChanged = true
     }
-    if (seen !== undefined) seen.othersWrote = false
-    connection.begin()
+    seen.othersWrote = false
+  }
+
+  #seenBy(connection: Connection): Seen {
+    return present(this.#seen.get(connection), () => 'writer or applier')
   }
 
   /** Commits, and tells the other connection's watch to expect the change. */

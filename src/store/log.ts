@@ -36,8 +36,6 @@ const WRITER_VIEW = `
   end;`
 
 const COLUMNS = '(idx, term, kind, at, checksum, body) values (?, ?, ?, ?, ?, ?)'
-const SET = `insert into _quorate_state (key, value) values (?, ?)
-  on conflict (key) do update set value = excluded.value where value is not excluded.value`
 
 const NO_MEMBERS: Members = { cluster: '', members: [] }
 const ZERO: EntryId = { term: toTerm(0), index: toLogIndex(0) }
@@ -45,16 +43,10 @@ const ZERO: EntryId = { term: toTerm(0), index: toLogIndex(0) }
 /** As how many parts the size of the log is told. */
 const PARTS_MAX = 256
 
-/** Internal statements of one connection for the log. */
-interface LogStatements {
-  readonly insert: Internal
-  readonly set: Internal
-}
-
 export class Log {
   readonly #applier: Connection
-  readonly #onWriter: LogStatements
-  readonly #onApplier: LogStatements
+  readonly #insertOnWriter: Internal
+  readonly #insertOnApplier: Internal
   readonly #one: Internal
   readonly #bytes: Internal
   readonly #deleteAbove: Internal
@@ -71,14 +63,8 @@ export class Log {
 
   constructor(writer: Connection, applier: Connection) {
     this.#applier = applier
-    this.#onWriter = {
-      insert: writer.internal(`insert into _quorate_new ${COLUMNS}`),
-      set: writer.internal(SET),
-    }
-    this.#onApplier = {
-      insert: applier.internal(`insert into _quorate_log ${COLUMNS}`),
-      set: applier.internal(SET),
-    }
+    this.#insertOnWriter = writer.internal(`insert into _quorate_new ${COLUMNS}`)
+    this.#insertOnApplier = applier.internal(`insert into _quorate_log ${COLUMNS}`)
     this.#one = applier.internal(
       'select idx, term, kind, at, checksum, body from _quorate_log where idx = ?',
     )
@@ -154,8 +140,8 @@ export class Log {
   }
 
   setIdentity(identity: FileIdentity): void {
-    this.#onApplier.set.run('cluster', identity.cluster)
-    this.#onApplier.set.run('node', identity.node)
+    this.#applier.setState('cluster', identity.cluster)
+    this.#applier.setState('node', identity.node)
   }
 
   // Within a transaction; `noted…` follows once it has committed.
@@ -163,15 +149,16 @@ export class Log {
   /** Adds an entry after the last one. */
   write(connection: Connection, entry: Entry): void {
     const { index, term, kind, at, checksum, body } = entry
-    this.#of(connection).insert.run(index, term, kind, at, checksum, body)
+    const insert = connection === this.#applier ? this.#insertOnApplier : this.#insertOnWriter
+    insert.run(index, term, kind, at, checksum, body)
   }
 
   saveApplied(connection: Connection, index: LogIndex): void {
-    this.#of(connection).set.run('applied', index)
+    connection.setState('applied', index)
   }
 
   saveCommit(index: LogIndex): void {
-    this.#onApplier.set.run('commit', index)
+    this.#applier.setState('commit', index)
   }
 
   deleteAbove(index: LogIndex): void {
@@ -187,13 +174,9 @@ export class Log {
   }
 
   #setBase(base: EntryId, members: Members): void {
-    this.#onApplier.set.run('baseIndex', base.index)
-    this.#onApplier.set.run('baseTerm', base.term)
-    this.#onApplier.set.run('baseMembers', encodeMembers(members))
-  }
-
-  #of(connection: Connection): LogStatements {
-    return connection === this.#applier ? this.#onApplier : this.#onWriter
+    this.#applier.setState('baseIndex', base.index)
+    this.#applier.setState('baseTerm', base.term)
+    this.#applier.setState('baseMembers', encodeMembers(members))
   }
 
   // After COMMIT

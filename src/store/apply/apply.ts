@@ -26,6 +26,7 @@ import { OriginApplier } from '../origins/origin-apply.ts'
 import type { Origins } from '../origins/origins.ts'
 import type { Merged, OriginsState } from '../types.ts'
 import { RowApplier, RowMisfit } from './row-apply.ts'
+import { SequenceTable } from './sequence-table.ts'
 
 /** One `apply` command goes on until it has done this much: without a clock, counted. */
 const SLICE_BYTES = 8 * 1024 * 1024
@@ -71,6 +72,7 @@ export class Applier {
   #waitingRows: Waiting[] = []
   /** What waits to be set in sqlite_sequence. */
   readonly #sequences = new Map<string, bigint | null>()
+  readonly #sequenceTable: SequenceTable
 
   /** @param beforeDdl called before each DDL statement */
   constructor(connections: Connections, log: Log, origins: Origins, beforeDdl: () => void) {
@@ -82,6 +84,7 @@ export class Applier {
     })
     this.#applier = connections.applier
     this.#rows = new RowApplier(connections.applier)
+    this.#sequenceTable = new SequenceTable(connections.applier)
     this.#log = log
   }
 
@@ -188,6 +191,7 @@ export class Applier {
   #rolledBack(): void {
     this.#hiddenAt = null
     this.#rows.forget()
+    this.#sequenceTable.forget()
   }
 
   #within(verb: 'apply' | 'undo', run: () => void): void {
@@ -259,19 +263,21 @@ export class Applier {
    */
   #flush(): void {
     const [waiting, rows] = [this.#waiting, this.#waitingRows]
+    const { waits } = this.#merging
+    if (waiting.length + rows.length + this.#sequences.size === 0 && !waits) return
     this.#waiting = []
     this.#waitingRows = []
-    const before = readSequences(this.#applier)
+    const before = this.#sequenceTable.read()
     if (waiting.length > 0) this.#changesets(waiting)
     if (rows.length > 0) this.#putRows(rows)
-    if (this.#merging.waits) {
+    if (waits) {
       this.#origins.refresh()
       this.#hideTriggers()
       this.#merging.flush()
     }
     if (before !== null) {
       for (const [table, value] of this.#sequences) before.set(table, value)
-      restoreSequences(this.#applier, before)
+      this.#sequenceTable.restore(before)
     }
     this.#sequences.clear()
   }
@@ -362,36 +368,4 @@ class Misfit extends Error {
     super(message, { cause })
     this.entry = entry
   }
-}
-
-/** Null: there is no AUTOINCREMENT table. */
-function readSequences(applier: Connection): Map<string, bigint | null> | null {
-  const there = "select 1 from sqlite_schema where name = 'sqlite_sequence'"
-  if (applier.internal(there).row() === undefined) return null
-  const rows = applier.internal('select name, cast(seq as text) from sqlite_sequence').rows()
-  return new Map(rows.map(([name, seq]) => [String(name), BigInt(String(seq ?? 0))]))
-}
-
-function restoreSequences(applier: Connection, wanted: ReadonlyMap<string, bigint | null>): void {
-  const now = readSequences(applier) ?? new Map<string, bigint | null>()
-  for (const table of new Set([...now.keys(), ...wanted.keys()])) {
-    const value = wanted.get(table) ?? null
-    if ((now.get(table) ?? null) !== value) setSequence(applier, table, value, now.has(table))
-  }
-}
-
-function setSequence(
-  applier: Connection,
-  table: string,
-  value: bigint | null,
-  there: boolean,
-): void {
-  if (value === null) {
-    applier.internal('delete from sqlite_sequence where name = ?').run(table)
-    return
-  }
-  const sql = there
-    ? 'update sqlite_sequence set seq = ? where name = ?'
-    : 'insert into sqlite_sequence (seq, name) values (?, ?)'
-  applier.internal(sql).run(value, table)
 }

@@ -190,7 +190,8 @@ export class Leader {
     this.#assertNoStream()
     assert(applied === last.index, () => `execution at ${last.index} with ${applied} applied`)
     this.#entries.begin(round)
-    this.#schema.refresh()
+    if (this.#connections.hasChanged(this.#connections.writer)) this.#schema.refresh()
+    else this.#schema.facts
   }
 
   // Programs that share a transaction
@@ -277,9 +278,13 @@ export class Leader {
       const found = statements.get(step.statement.sql)
       if (found.kind !== 'rows' || found.fails) return null
       written = found.prepare().changes === null ? 0 : 1
-      const runs = () => runRows(writer, statements, step.statement, found)
-      const records = written > 0 && this.#merges
-      const ok = records ? this.#own.statement(this.#modes.sharesSession(found), runs) : runs()
+      const { statement } = step
+      const ok =
+        written > 0 && this.#merges
+          ? this.#own.statement(this.#modes.sharesSession(found), () =>
+              runRows(writer, statements, statement, found),
+            )
+          : runRows(writer, statements, statement, found)
       return { result: { steps: [{ ok }], autocommit: true }, written }
     } catch (error) {
       if (!writer.db.isTransaction) this.#batch.lost()

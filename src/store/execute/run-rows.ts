@@ -18,11 +18,14 @@ export function runRows(
   room?: ResultRoom,
 ): StatementResult {
   const prepared = found.prepare()
-  const runs = () => runPrepared(statements.cache, prepared, statement, room)
-  const { watching } = statements
+  const { cache, watching } = statements
   if (prepared.changes !== null) watching.watchFor(prepared)
-  const run = found.name === '' ? runs : () => watching.copying(found.name, runs)
   try {
+    if (found.name === '' && !found.writesSequence()) {
+      return runPrepared(cache, prepared, statement, room)
+    }
+    const runs = () => runPrepared(cache, prepared, statement, room)
+    const run = found.name === '' ? runs : () => watching.copying(found.name, runs)
     return found.writesSequence() ? guardingSequence(writer, run) : run()
   } catch (error) {
     throw statements.facts.hasSequence ? (outOfIds(error) ?? error) : error

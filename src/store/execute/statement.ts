@@ -248,7 +248,7 @@ export function runPrepared(
   cache: StatementCache,
   prepared: Prepared,
   request: Statement,
-  room: ResultRoom = new ResultRoom(),
+  room?: ResultRoom,
 ): StatementResult {
   const args = bindArgs(prepared, request)
   try {
@@ -258,7 +258,8 @@ export function runPrepared(
     }
     const wantRows = request.wantRows !== false
     if (prepared.changes === null) {
-      return toResult(prepared, readRows(prepared.statement, args, wantRows, room), 0n, 0n)
+      const rows = readRows(prepared.statement, args, wantRows, room ?? new ResultRoom())
+      return toResult(prepared, rows, 0n, 0n)
     }
     const rows = prepared.statement.all(...args) as unknown as Value[][]
     return toResult(prepared, wantRows ? rows : [], ...cache.counters())
@@ -302,7 +303,7 @@ function toResult(
 export function bindArgs({ parameters }: Prepared, request: Statement): Value[] {
   const { count, names } = parameters
   const args = request.args ?? []
-  const named = Object.entries(request.named ?? {})
+  const named = request.named === undefined ? NO_NAMES : Object.entries(request.named)
   if (named.length === 0 && args.length !== count) throw wrongCount(count, args.length)
   if (named.length === 0 && !names.some((name) => name !== null)) return args as Value[]
   const values: (Value | undefined)[] = [...args]
@@ -322,6 +323,8 @@ export function bindArgs({ parameters }: Prepared, request: Statement): Value[] 
   }
   return [byName as unknown as Value, ...anonymous]
 }
+
+const NO_NAMES: readonly [string, Value][] = []
 
 function wrongCount(count: number, given: number): QuorateError {
   const detail = `The statement takes ${count} values and was given ${given}.`

@@ -6,7 +6,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import { QuorateError } from '../../base/errors.ts'
 import type { KeyIndex } from '../../core/order/clock/key-index.ts'
 import { type Key, KeySet } from '../../core/order/clock/key-set.ts'
-import type { ClockTime, Origin } from '../../core/order/clock/stamp.ts'
+import type { ClockTime } from '../../core/order/clock/stamp.ts'
 import { hasDeletes, readExactly } from '../../model/changeset.ts'
 import type { RuleOutcome } from './by-rules.ts'
 import { asStored, type Catalog, grown, tableOf } from './catalog.ts'
@@ -125,21 +125,34 @@ export class Execution {
   /**
    * The same of those that can only run as they were made.
    *
-   * @returns false: one can't, and some have run
+   * @returns false: one can't, and none has run
    */
   runAsMade(run: readonly Placed[]): boolean {
+    const batches = this.#batchesOf(run)
+    const [only] = batches
+    // As one it is all or nothing already.
+    if (batches.length === 1 && only !== undefined) return this.#applySome(only)
+    this.#db.exec('savepoint _quorate_as_made')
+    const fits = batches.every((some) => this.#applySome(some))
+    const back = fits ? '' : 'rollback to _quorate_as_made; '
+    this.#db.exec(`${back}release _quorate_as_made`)
+    return fits
+  }
+
+  #batchesOf(run: readonly Placed[]): readonly (readonly Placed[])[] {
+    const batches: Placed[][] = []
     let batch = this.#parts.createBatch()
     let some: Placed[] = []
     for (const each of run) {
       if (some.length >= BatchSize.MOST || !batch.mayTake(each.own)) {
-        if (!this.#applySome(some)) return false
+        batches.push(some)
         batch = this.#parts.createBatch()
         some = []
       }
       batch.take(each.own)
       some.push(each)
     }
-    return this.#applySome(some)
+    return [...batches, some]
   }
 
   #applySome(some: readonly Placed[]): boolean {
@@ -177,10 +190,11 @@ export class Execution {
    * Notes a transaction that has run exactly as it was made.
    *
    * @param mayWait it need not be in the file yet, if the log has it
+   * @param mayDelete false: it deletes no row
    */
-  note(transaction: Transaction, mayWait: boolean): void {
+  note(transaction: Transaction, mayWait: boolean, mayDelete = true): void {
     const { recent } = this.#tables
-    if (mayWait && recent.mayAdd(transaction)) recent.add(transaction)
+    if (mayWait && recent.mayAdd(transaction)) recent.add(transaction, mayDelete)
     else this.#write(transaction)
   }
 
@@ -191,12 +205,9 @@ export class Execution {
 
   /** What is in the log only and is not later than a time leaves nothing but what it deleted. */
   passRecent(stable: ClockTime): void {
-    const passed = new Map<Origin, number>()
-    for (const each of this.#tables.recent.takeThrough(stable)) {
-      this.#bury(each)
-      passed.set(each.stamp.origin, each.sequence)
-    }
-    for (const [origin, number] of passed) this.#tables.passed(origin, number)
+    const { last, deleting } = this.#tables.recent.passThrough(stable)
+    for (const each of deleting) this.#bury(each)
+    for (const [origin, number] of last) this.#tables.passed(origin, number)
   }
 
   #write(transaction: Transaction): void {

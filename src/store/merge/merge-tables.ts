@@ -65,6 +65,9 @@ const TABLES = `
   ) without rowid;`
 
 const SQL = {
+  transactions: 'select 1 from _quorate_transactions limit 1',
+  rows: 'select 1 from _quorate_deleted limit 1',
+  conflicts: 'select 1 from quorate_conflicts limit 1',
   later: `select time, origin, sequence, seen, changes, effect, reached from _quorate_transactions
     where (time, origin) > (?, ?) order by time, origin`,
   from: 'select 1 from _quorate_transactions where (time, origin) >= (?, ?) limit 1',
@@ -118,6 +121,13 @@ export class MergeTables {
   /** What is not in the file yet. */
   readonly recent = new RecentTransactions()
   readonly #statements: Readonly<Record<keyof typeof SQL, StatementSync>>
+  /**
+   * False: there are none in the file, so it need not be asked. Mostly so; each question costs as
+   * much as a transaction, because SQLite prepares all statements anew after it applied a changeset.
+   */
+  readonly #mayHold: { transactions: boolean; rows: boolean; conflicts: boolean }
+  /** What is known of `_quorate_forgotten`. */
+  readonly #forgotten = new Map<Origin, number>()
   #seen: Frontier | null = null
   #seenText = ''
   /** Frontiers by their text. */
@@ -131,6 +141,8 @@ export class MergeTables {
     db.exec(TABLES)
     const entries = Object.entries(SQL).map(([name, sql]) => [name, db.prepare(sql)])
     this.#statements = Object.fromEntries(entries) as Record<keyof typeof SQL, StatementSync>
+    const [transactions, rows] = [this.#holds('transactions'), this.#holds('rows')]
+    this.#mayHold = { transactions, rows, conflicts: this.#holds('conflicts') }
   }
 
   /**
@@ -147,6 +159,7 @@ export class MergeTables {
   get(stamp: Stamp): Ran | null {
     const recent = this.recent.get(stamp)
     if (recent !== null) return { ...recent, effect: null, reached: null }
+    if (!this.#mayHold.transactions) return null
     const row = this.#statements.get.get(stamp.time, stamp.origin)
     return row === undefined ? null : this.#ran(row as unknown as Stored)
   }
@@ -194,6 +207,7 @@ export class MergeTables {
   }
 
   *#between(after: Stamp, before: Stamp, last: boolean, most: number): Generator<Keyed> {
+    if (!this.#mayHold.transactions) return
     const statement = last ? this.#statements.betweenLast : this.#statements.between
     const bounds = [after.time, after.origin, before.time, before.origin]
     for (const row of statement.iterate(...bounds, most)) {
@@ -206,11 +220,13 @@ export class MergeTables {
   /** Whether something has run here that is not before this stamp. */
   hasFrom(stamp: Stamp): boolean {
     if (this.recent.hasFrom(stamp)) return true
+    if (!this.#mayHold.transactions) return false
     return this.#statements.from.get(stamp.time, stamp.origin) !== undefined
   }
 
   has(stamp: Stamp): boolean {
     if (this.recent.get(stamp) !== null) return true
+    if (!this.#mayHold.transactions) return false
     return this.#statements.has.get(stamp.time, stamp.origin) !== undefined
   }
 
@@ -222,8 +238,12 @@ export class MergeTables {
 
   /** The highest number of an origin that has been forgotten; 0: none. */
   forgotten(origin: Origin): number {
+    const known = this.#forgotten.get(origin)
+    if (known !== undefined) return known
     const row = this.#statements.forgotten.get(origin) as { number: number } | undefined
-    return row?.number ?? 0
+    const number = row?.number ?? 0
+    this.#forgotten.set(origin, number)
+    return number
   }
 
   /** The time through which everything has been forgotten. */
@@ -233,6 +253,7 @@ export class MergeTables {
 
   add({ stamp: { time, origin }, sequence, seen, changes, effect, reached }: Ran): void {
     const packed = reached === null ? null : pack(reached)
+    this.#mayHold.transactions = true
     // Those of one entry have seen the same.
     if (seen !== this.#seen) this.#seenText = JSON.stringify([...seen])
     this.#seen = seen
@@ -240,6 +261,7 @@ export class MergeTables {
   }
 
   bury({ stamp: { time, origin }, sequence }: Transaction, deleted: readonly Deleted[]): void {
+    this.#mayHold.rows ||= deleted.length > 0
     for (const { table, key, row } of deleted) {
       const [name, image] = [rowToJson(key), rowToJson(row)]
       this.#statements.bury.run(table, name, time, origin, sequence, image)
@@ -251,6 +273,7 @@ export class MergeTables {
     const [keptText, lostText] = [kept, lost].map((row) => (row === null ? null : rowToJson(row)))
     const texts = [kind, table, rowToJson(key), JSON.stringify(columns)]
     const rows = [keptText ?? null, lostText ?? null]
+    this.#mayHold.conflicts = true
     this.#statements.report.run(time, origin, number, ...texts, ...rows, open ? 1 : 0)
     const notice = { time, origin, number, kind, table }
     this.#reported.set(JSON.stringify(notice), notice)
@@ -328,26 +351,40 @@ export class MergeTables {
    * @returns false: there are more of them
    */
   forget(stable: ClockTime, most: number): boolean {
-    this.#statements.passed.run('', stable)
+    this.passed('', stable)
+    if (!this.#mayHold.transactions) return true
     const more = this.#statements.oldest.get(this.final(), most) as Stamp | undefined
     const { time, origin } = more ?? { time: this.final() + 1, origin: '' }
     this.#statements.forgetting.run(time, origin)
     this.#statements.forget.run(time, origin)
+    this.#forgotten.clear()
+    this.#mayHold.transactions = this.#holds('transactions')
     return more === undefined
+  }
+
+  #holds(what: 'transactions' | 'rows' | 'conflicts'): boolean {
+    return this.#statements[what].get() !== undefined
   }
 
   /** Notes that transactions of an origin through a number have been forgotten. */
   passed(origin: Origin, number: number): void {
     this.#statements.passed.run(origin, number)
+    const known = this.#forgotten.get(origin)
+    if (known !== undefined) this.#forgotten.set(origin, Math.max(known, number))
   }
 
   /** Forgets old conflicts, and deletes that everybody has seen. False: there are more of these. */
   forgetRest(stable: ClockTime, seen: Frontier, conflicts: ClockTime, most: number): boolean {
-    this.#statements.forgetConflicts.run(Math.min(stable, conflicts))
+    if (this.#mayHold.conflicts) {
+      this.#statements.forgetConflicts.run(Math.min(stable, conflicts))
+      this.#mayHold.conflicts = this.#holds('conflicts')
+    }
+    if (!this.#mayHold.rows) return true
     let left = most
     for (const [origin, sequence] of seen) {
       left -= Number(this.#statements.forgetDeleted.run(origin, sequence, stable, left).changes)
     }
+    this.#mayHold.rows = this.#holds('rows')
     return left > 0
   }
 }

@@ -67,7 +67,10 @@ export class Batch {
   #alone = false
 
   mayTake({ guarded, checked, needed, added, alone }: MergeFootprint): boolean {
-    if (alone || this.#alone || this.#guarded.hasAny(guarded)) return false
+    if (alone || this.#alone) return false
+    // Most have nothing that a constraint looks at.
+    if (guarded.length + checked.length + needed.length + added.length === 0) return true
+    if (this.#guarded.hasAny(guarded)) return false
     if (guarded.some((key) => this.#checked.has(key))) return false
     if (!checked.every((row) => this.#mayChange(row))) return false
     // A parent that comes too late for an earlier child, or comes back; a child that goes too late.

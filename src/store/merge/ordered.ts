@@ -4,7 +4,7 @@
  * all in one SQLite transaction, so that a reader never sees the middle. Works on a connection
  * without triggers and with foreign keys off.
  */
-import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import type { DatabaseSync } from 'node:sqlite'
 import { assert } from '../../base/assert.ts'
 import { QuorateError } from '../../base/errors.ts'
 import { type Frontier, meet } from '../../core/order/clock/frontier.ts'
@@ -16,6 +16,7 @@ import {
   type Origin,
   type Stamp,
 } from '../../core/order/clock/stamp.ts'
+import { hasDeletes } from '../../model/changeset.ts'
 import type { ConflictNotice } from '../../model/origin-entry.ts'
 import { tableOf, widened } from './catalog.ts'
 import { releaseDerived } from './derived.ts'
@@ -55,8 +56,8 @@ export class OrderedTransactions {
   readonly #parts: MergeParts
   readonly #tables: MergeTables
   readonly #tail: TailIndex
-  readonly #settings: readonly StatementSync[]
   readonly #execution: Execution
+  #areSettingsRight = false
   /** Of each origin that has been asked for: the highest number that may be here. */
   readonly #latest = new Map<Origin, number>()
   /** At most so many are not in the index of the tail. */
@@ -76,9 +77,6 @@ export class OrderedTransactions {
     this.#tail = new TailIndex(db, this.#tables, this.#keysOf.bind(this), parts.keysMax)
     // Several writers together may break what each of them has kept.
     db.exec('pragma ignore_check_constraints = off')
-    this.#settings = ['foreign_keys', 'ignore_check_constraints'].map((name) =>
-      db.prepare(`pragma ${name}`),
-    )
   }
 
   /**
@@ -132,14 +130,15 @@ export class OrderedTransactions {
    * transactions come before all that was written here meanwhile, which has to be read. In a SQLite
    * transaction or in none.
    *
-   * @param arrivals asked for only if much has not been read
+   * @param first the stamps of what is first in each part of the arrivals; asked for only if much has
+   *   not been read
    * @param most how many transactions it may read; 10,000 take some 40 ms
    * @returns false: call it again, or `merge` will take as long as the rest takes
    */
-  prepare(arrivals: () => readonly Transaction[], most: number): boolean {
+  prepare(first: () => readonly Stamp[], most: number): boolean {
     if (this.#unread < most) return true
-    const stamps = arrivals().map(({ stamp }) => stamp)
-    const earliest = stamps.sort(compareStamps).find((stamp) => !this.#tables.has(stamp))
+    const stamps = first().toSorted(compareStamps)
+    const earliest = stamps.find((stamp) => !this.#tables.has(stamp))
     return earliest === undefined || this.#cover(earliest, most)
   }
 
@@ -151,16 +150,30 @@ export class OrderedTransactions {
 
   /**
    * Notes transactions that have run here by themselves, in their order, all later than everything
-   * that is here. Costs next to nothing: what they meet is found out if anything comes before them.
+   * that is here. What they meet is found out if anything comes before them, or right now while that
+   * happens all the time.
    */
   adopt(transactions: readonly Transaction[]): void {
     const [first] = transactions
     if (first === undefined) return
     const { time } = first.stamp
     assert(!this.#tables.hasFrom(first.stamp), () => `adopted at ${time}, before something here`)
-    for (const each of transactions) this.#execution.note(each, true)
+    const { index, isCurrent } = this.#tail
+    if (index === null || !isCurrent) {
+      for (const each of transactions) {
+        this.#execution.note(each, true, hasDeletes(each.changes))
+      }
+      this.#unread += transactions.length
+    } else {
+      const { footprints } = this.#execution.reading
+      for (const each of transactions) {
+        const own = footprints.of(each.changes)
+        this.#execution.note(each, true, own.deletes)
+        this.#tail.add(each, own)
+      }
+      this.#tail.changed()
+    }
     this.#passed(transactions)
-    this.#unread += transactions.length
     this.#limit()
   }
 
@@ -287,9 +300,13 @@ export class OrderedTransactions {
 
   /** Foreign keys would act where nobody sees it; CHECK has to be kept among several writers. */
   #checkSettings(): void {
-    const [enforced, ignored] = this.#settings.map((pragma) => Object.values(pragma.get() ?? {})[0])
+    if (this.#areSettingsRight) return
+    const [enforced, ignored] = ['foreign_keys', 'ignore_check_constraints'].map(
+      (name) => Object.values(this.#db.prepare(`pragma ${name}`).get() ?? {})[0],
+    )
     assert(enforced === 0, () => 'SQLite would act on foreign keys while transactions are merged')
     assert(ignored === 0, () => 'SQLite would not check rows while transactions are merged')
+    this.#areSettingsRight = true
   }
 
   /** What a transaction can meet others at. */
@@ -317,13 +334,18 @@ export class OrderedTransactions {
     const final = this.#tables.final()
     const forgotten = new Map<Origin, number>()
     const fresh: Placed[] = []
+    let [writer, gone, latest]: [Origin | null, number, number] = [null, 0, 0]
     for (const each of sorted) {
       const { stamp, sequence } = each
       const { origin } = stamp
-      const gone = forgotten.get(origin) ?? this.#tables.forgotten(origin)
-      forgotten.set(origin, gone)
+      if (origin !== writer) {
+        writer = origin
+        gone = forgotten.get(origin) ?? this.#tables.forgotten(origin)
+        forgotten.set(origin, gone)
+        latest = this.#latestOf(origin)
+      }
       if (sequence <= gone) continue
-      if (sequence <= this.#latestOf(origin) && this.#tables.has(stamp)) continue
+      if (sequence <= latest && this.#tables.has(stamp)) continue
       const before = fresh.at(-1)
       if (before !== undefined && compareStamps(before.stamp, stamp) === 0) continue
       if (stamp.time <= final) {
@@ -345,15 +367,19 @@ export class OrderedTransactions {
   }
 
   #passed(some: readonly Pick<Transaction, 'stamp' | 'sequence'>[]): void {
-    for (const { stamp, sequence } of some) {
-      if (sequence > this.#latestOf(stamp.origin)) this.#latest.set(stamp.origin, sequence)
+    let before: Origin | null = null
+    // The last one of a run of an origin has the highest number.
+    for (const { stamp, sequence } of some.toReversed()) {
+      if (stamp.origin === before) continue
+      before = stamp.origin
+      if (sequence > this.#latestOf(before)) this.#latest.set(before, sequence)
     }
   }
 
   #arrived({ stamp, sequence, seen, changes, at }: Transaction): Placed {
     const own = this.#execution.reading.footprints.of(changes)
-    const made = { effect: null, reached: null, own, footprint: own }
-    return { stamp, sequence, seen, changes, at, ...made }
+    const [effect, reached, footprint] = [null, null, own]
+    return { stamp, sequence, seen, changes, at, effect, reached, own, footprint }
   }
 
   #placed(ran: Ran, wider: Wider): Placed {
@@ -379,21 +405,10 @@ export class OrderedTransactions {
     const { index, isCurrent } = this.#tail
     if (coming.some(({ own }) => own.narrow && own.deletes)) return false
     if (index !== null && isCurrent) {
-      const isDoubtful = ({ own, stamp: { origin }, seen }: Placed): boolean =>
-        index.hasUnseen(own.written, origin, seen)
-      if (coming.some(isDoubtful)) return false
-      const tail = this.#later(earliest, NOTHING_WIDER, NO_STAMPS)
-      if (this.#parts.place(coming, tail).undo.length > 0) return false
+      if (coming.some(({ stamp, seen, own }) => index.meets(stamp, seen, own))) return false
     } else if (this.#tables.hasFrom(earliest)) return false
-    this.#db.exec('savepoint _quorate_as_made')
-    const fits = this.#execution.runAsMade(coming)
-    this.#db.exec(
-      fits ? 'release _quorate_as_made' : 'rollback to _quorate_as_made; release _quorate_as_made',
-    )
-    if (!fits) return false
-    for (const { stamp, sequence, seen, changes, at } of coming) {
-      this.#execution.note({ stamp, sequence, seen, changes, at }, true)
-    }
+    if (!this.#execution.runAsMade(coming)) return false
+    for (const each of coming) this.#execution.note(each, true, each.own.deletes)
     return true
   }
 
@@ -463,4 +478,3 @@ export class OrderedTransactions {
 }
 
 const NO_STAMPS: ReadonlySet<string> = new Set()
-const NOTHING_WIDER: Wider = new Map()

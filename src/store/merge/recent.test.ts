@@ -42,11 +42,14 @@ test('it finds and gives back what a sorted list would', () => {
           const isLater = last === undefined || time > last.stamp.time
           equal(recent.mayAdd(transaction), isLater)
           if (!isLater) continue
-          recent.add(transaction)
+          recent.add(transaction, each.add > 0)
           model.push(transaction)
         } else if ('through' in each) {
           const gone = model.filter(({ stamp }) => stamp.time <= each.through)
-          deepEqual(new Set(shown(recent.takeThrough(each.through))), new Set(shown(gone)))
+          const { last, deleting } = recent.passThrough(each.through)
+          deepEqual(last, new Map(gone.map(({ stamp, sequence }) => [stamp.origin, sequence])))
+          const mayDelete = gone.filter(({ stamp }) => stamp.origin !== NAMES[0])
+          deepEqual(new Set(shown(deleting)), new Set(shown(mayDelete)))
           model = model.filter(({ stamp }) => stamp.time > each.through)
         } else {
           const taken = recent.takeAbove(each.most)

@@ -38,14 +38,15 @@ export class RecentTransactions {
     return first
   }
 
-  add(transaction: Transaction): void {
+  /** @param mayDelete false: it deletes no row */
+  add(transaction: Transaction, mayDelete = true): void {
     const { origin } = transaction.stamp
     let queue = this.#queues.get(origin)
     if (queue === undefined) {
       queue = new Queue(origin)
       this.#queues.set(origin, queue)
     }
-    queue.push(transaction)
+    queue.push(transaction, mayDelete)
     this.#bytes += transaction.changes.length + OVERHEAD_BYTES
   }
 
@@ -103,11 +104,20 @@ export class RecentTransactions {
     }
   }
 
-  /** Takes out all through a time, those of an origin in its order. */
-  takeThrough(time: ClockTime): Transaction[] {
-    const taken: Transaction[] = []
-    for (const queue of this.#queues.values()) this.#take(queue, queue.from(time + 1), taken)
-    return taken
+  /** Drops all through a time. */
+  passThrough(time: ClockTime): Passed {
+    const last = new Map<Origin, number>()
+    const deleting: Transaction[] = []
+    for (const queue of this.#queues.values()) {
+      const count = queue.from(time + 1)
+      if (count === 0) continue
+      last.set(queue.origin, queue.sequenceOf(count - 1))
+      for (let place = 0; place < count; place += 1) {
+        if (queue.mayDelete(place)) deleting.push(queue.get(place))
+      }
+      this.#drop(queue, count)
+    }
+    return { last, deleting }
   }
 
   /** Takes out what the log has first, until no more than so many bytes are left. */
@@ -116,21 +126,28 @@ export class RecentTransactions {
     while (this.#bytes > bytes) {
       const { first } = this
       for (const queue of this.#queues.values()) {
-        if (queue.firstAt === first) this.#take(queue, queue.runLength, taken)
+        if (queue.firstAt !== first) continue
+        const count = queue.runLength
+        for (let place = 0; place < count; place += 1) taken.push(queue.get(place))
+        this.#drop(queue, count)
       }
     }
     return taken
   }
 
-  #take(queue: Queue, count: number, taken: Transaction[]): void {
-    for (let place = 0; place < count; place += 1) {
-      const transaction = queue.get(place)
-      this.#bytes -= transaction.changes.length + OVERHEAD_BYTES
-      taken.push(transaction)
-    }
+  #drop(queue: Queue, count: number): void {
+    this.#bytes -= queue.bytesOf(count) + count * OVERHEAD_BYTES
     queue.drop(count)
     if (queue.isEmpty) this.#queues.delete(queue.origin)
   }
+}
+
+/** What was dropped because it is final. */
+export interface Passed {
+  /** Of each origin the number of the last one. */
+  readonly last: ReadonlyMap<Origin, number>
+  /** Those that may have deleted rows, those of an origin in its order. */
+  readonly deleting: readonly Transaction[]
 }
 
 /** What transactions of one entry have in common. */
@@ -154,6 +171,8 @@ class Queue {
   #lengths = new Float64Array(ROOM_MIN)
   /** By place in `list`. */
   #sources = new Float64Array(ROOM_MIN)
+  /** 0: it deletes no row. */
+  #deletes = new Int32Array(ROOM_MIN)
   #list: Source[] = []
   #start = 0
   #end = 0
@@ -186,7 +205,7 @@ class Queue {
     return end
   }
 
-  push({ stamp, sequence, seen, changes, at = 0 }: Transaction): void {
+  push({ stamp, sequence, seen, changes, at = 0 }: Transaction, mayDelete: boolean): void {
     const { lastTime, lastAt, isEmpty } = this
     assert(isEmpty || lastTime < stamp.time, () => `transaction of ${stamp.time} after ${lastTime}`)
     // Whoever asks for the first of all must not find an earlier one behind it.
@@ -203,6 +222,7 @@ class Queue {
     this.#offsets[end] = changes.byteOffset
     this.#lengths[end] = changes.length
     this.#sources[end] = this.#list.length - 1
+    this.#deletes[end] = mayDelete ? 1 : 0
     this.#end = end + 1
   }
 
@@ -223,6 +243,21 @@ class Queue {
       changes: new Uint8Array(buffer, this.#offsets[at], this.#lengths[at]),
       at: inLog,
     }
+  }
+
+  sequenceOf(place: number): number {
+    return this.#sequences[this.#start + place] ?? 0
+  }
+
+  mayDelete(place: number): boolean {
+    return this.#deletes[this.#start + place] !== 0
+  }
+
+  /** The changes of the first ones take so much. */
+  bytesOf(count: number): number {
+    let bytes = 0
+    for (let place = 0; place < count; place += 1) bytes += this.#lengths[this.#start + place] ?? 0
+    return bytes
   }
 
   /** The place of the first that is not before a time. */
@@ -253,8 +288,9 @@ class Queue {
     return present(source, () => `place ${place} of ${this.#end - this.#start}`)
   }
 
-  get #arrays(): readonly Float64Array[] {
-    return [this.#times, this.#sequences, this.#offsets, this.#lengths, this.#sources]
+  get #arrays(): readonly (Float64Array | Int32Array)[] {
+    const numbers = [this.#times, this.#sequences, this.#offsets, this.#lengths, this.#sources]
+    return [...numbers, this.#deletes]
   }
 
   #grow(): void {
@@ -263,5 +299,6 @@ class Queue {
     this.#offsets = doubled(this.#offsets)
     this.#lengths = doubled(this.#lengths)
     this.#sources = doubled(this.#sources)
+    this.#deletes = doubled(this.#deletes)
   }
 }

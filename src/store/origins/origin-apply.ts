@@ -7,10 +7,14 @@ import type { DatabaseSync } from 'node:sqlite'
 import type { LogIndex } from '../../base/brand.ts'
 import { QuorateError } from '../../base/errors.ts'
 import type { Frontier } from '../../core/order/clock/frontier.ts'
-import type { Origin } from '../../core/order/clock/stamp.ts'
+import type { Origin, Stamp } from '../../core/order/clock/stamp.ts'
 import { supersedes } from '../../model/cluster-order.ts'
 import type { Entry } from '../../model/entry.ts'
-import { decodeMergeOperations, decodeOriginOperations } from '../../model/origin-codec.ts'
+import {
+  decodeMergeOperations,
+  decodeOriginOperations,
+  firstTimeOf,
+} from '../../model/origin-codec.ts'
 import type {
   ConflictNotice,
   MergeOperation,
@@ -23,7 +27,7 @@ import { closeConflict } from '../merge/replay.ts'
 import { setRule } from '../merge/rule-book.ts'
 import type { Merged } from '../types.ts'
 import { headOf, type Origins } from './origins.ts'
-import { lastNumberOf, Numbering, numbersOf, transactionsOf } from './transactions.ts'
+import { entryOf, lastNumberOf, Numbering, numbersOf, transactionsOf } from './transactions.ts'
 
 /** Transactions that are read in one go before others are put among them: some 80 ms. */
 const PREPARED_MAX = 20_000
@@ -38,19 +42,16 @@ export interface ApplyHost {
   run(sql: string): void
 }
 
-/** A transaction that waits to be merged, and the entry that it is of. */
-interface Waiting {
-  readonly entry: OriginEntry
-  readonly transaction: Transaction
-}
-
+/** What names an entry. */
+type Named = Pick<OriginEntry, 'origin' | 'sequence'>
 type Applied = Extract<MergeOperation, { kind: 'take' | 'apply' }>
 
 export class OriginApplier {
   readonly #origins: Origins
   readonly #db: DatabaseSync
   readonly #host: ApplyHost
-  #waiting: Waiting[] = []
+  /** To be merged. */
+  #waiting: Transaction[] = []
   /** What waits has run at our leader where everything was as it is now. */
   #repeats = false
   /** To be taken back, in their order. */
@@ -93,8 +94,8 @@ export class OriginApplier {
   prepare(entries: readonly Entry[]): boolean {
     const bodies = entries.filter(({ kind }) => kind === 'merge').map(({ body }) => body)
     if (bodies.length === 0) return true
-    const arrivals = () => bodies.flatMap(decodeMergeOperations).flatMap(arrivalsOf)
-    return this.#origins.ordered.prepare(arrivals, PREPARED_MAX)
+    const first = () => bodies.flatMap(decodeMergeOperations).flatMap(firstOf)
+    return this.#origins.ordered.prepare(first, PREPARED_MAX)
   }
 
   /** Goes on forgetting what is final. It makes no difference to anybody when that happens. */
@@ -190,7 +191,7 @@ export class OriginApplier {
     const numbering = new Numbering(entry, at)
     for (const operation of decodeOriginOperations(entry.body)) {
       if (operation.kind === 'transaction') {
-        this.#waiting.push({ entry, transaction: numbering.next(operation) })
+        this.#waiting.push(numbering.next(operation))
       } else this.#agree(entry, operation)
     }
     this.#origins.entered(entry)
@@ -245,10 +246,9 @@ export class OriginApplier {
 
   // Merging
 
-  #mergeAll(waiting: readonly Waiting[]): void {
+  #mergeAll(transactions: readonly Transaction[]): void {
     const { ordered } = this.#origins
     const self = this.#origins.state?.self
-    const transactions = waiting.map(({ transaction }) => transaction)
     if (this.#repeats) {
       ordered.repeat(transactions)
       return
@@ -260,28 +260,34 @@ export class OriginApplier {
     } catch (cause) {
       if (!(cause instanceof QuorateError)) throw cause
       this.#db.exec('rollback to _quorate_merge')
-      throw corrupt(this.#culprit(waiting), cause.message, cause)
+      throw corrupt(this.#culprit(transactions), cause.message, cause)
     }
     this.#db.exec('release _quorate_merge')
-    const foreign = waiting.filter(({ entry }) => entry.origin !== self).length
+    let foreign = 0
+    for (const { stamp } of transactions) if (stamp.origin !== self) foreign += 1
     this.#merged = added(this.#merged, report, foreign)
   }
 
   /** The entry over which it fails; found by doing it again, one by one. */
-  #culprit(waiting: readonly Waiting[]): OriginEntry | null {
-    for (const { entry, transaction } of waiting) {
+  #culprit(transactions: readonly Transaction[]): Named | null {
+    for (const each of transactions) {
       try {
-        this.#origins.ordered.merge([transaction])
+        this.#origins.ordered.merge([each])
       } catch {
-        return entry
+        return { origin: each.stamp.origin, sequence: entryOf(each.sequence) }
       }
     }
     return null
   }
 }
 
-function arrivalsOf(operation: MergeOperation): readonly Transaction[] {
-  return operation.kind === 'take' && operation.apply ? transactionsOf(operation.entry) : []
+/** The stamp of the first transaction that it brings, or those of all. */
+function firstOf(operation: MergeOperation): readonly Stamp[] {
+  if (operation.kind !== 'take' || !operation.apply) return []
+  const { entry } = operation
+  const time = firstTimeOf(entry)
+  if (time === undefined) return transactionsOf(entry).map(({ stamp }) => stamp)
+  return [{ time, origin: entry.origin }]
 }
 
 const NOTHING: Merged = { transactions: 0, takenBack: 0, conflicts: [], conflictCount: 0 }
@@ -297,11 +303,7 @@ function added(merged: Merged, report: MergeReport, transactions: number): Merge
   }
 }
 
-function corrupt(
-  entry: Pick<OriginEntry, 'origin' | 'sequence'> | null,
-  why: string,
-  cause?: unknown,
-): QuorateError {
+function corrupt(entry: Named | null, why: string, cause?: unknown): QuorateError {
   const what = entry === null ? 'Entries' : `Entry ${entry.sequence} of ${entry.origin}`
   return new QuorateError('LOG_CORRUPT', `${what} can't be applied: ${why}`, {}, { cause })
 }

@@ -32,8 +32,6 @@ const HEAD = 'origin, sequence, time, dependencies, epoch, answer, bytes'
 const SQL = {
   there: "select 1 from sqlite_schema where name = '_quorate_entries'",
   get: 'select value from _quorate_state where key = ?',
-  set: `insert into _quorate_state (key, value) values (?, ?)
-    on conflict (key) do update set value = excluded.value where value is not excluded.value`,
   nodes: `select substr(key, 7), value from _quorate_state where key glob 'nodes *'`,
   // Jumps from one to the next: there may be millions of entries of each.
   origins: `with recursive found (origin) as (
@@ -87,11 +85,11 @@ export interface Place {
 }
 
 export class OriginTables {
-  readonly #db: Connection['db']
+  readonly #applier: Connection
   readonly #sql: Readonly<Record<keyof typeof SQL, Internal>>
 
   constructor(applier: Connection) {
-    this.#db = applier.db
+    this.#applier = applier
     const entries = Object.entries(SQL).map(([name, sql]) => [name, applier.internal(sql)])
     this.#sql = Object.fromEntries(entries) as Record<keyof typeof SQL, Internal>
   }
@@ -102,7 +100,7 @@ export class OriginTables {
   }
 
   create(): void {
-    this.#db.exec(TABLES)
+    this.#applier.db.exec(TABLES)
   }
 
   // What is agreed on
@@ -113,7 +111,7 @@ export class OriginTables {
   }
 
   set self(origin: Origin) {
-    this.#sql.set.run('self', origin)
+    this.#applier.setState('self', origin)
   }
 
   /** Throws LOG_CORRUPT or BAD_REQUEST if it is damaged. */
@@ -122,7 +120,7 @@ export class OriginTables {
   }
 
   set cluster(cluster: Cluster) {
-    this.#sql.set.run('origins', clusterToJson(cluster))
+    this.#applier.setState('origins', clusterToJson(cluster))
   }
 
   get nodes(): ReadonlyMap<Origin, readonly GroupNode[]> {
@@ -136,7 +134,7 @@ export class OriginTables {
   }
 
   setNodes(origin: Origin, nodes: readonly GroupNode[]): void {
-    this.#sql.set.run(`nodes ${origin}`, JSON.stringify(nodes))
+    this.#applier.setState(`nodes ${origin}`, JSON.stringify(nodes))
   }
 
   get held(): boolean {
@@ -144,7 +142,7 @@ export class OriginTables {
   }
 
   set held(held: boolean) {
-    this.#sql.set.run('held', held ? 1 : 0)
+    this.#applier.setState('held', held ? 1 : 0)
   }
 
   /** The order is final through this time, and what only served until then has been forgotten. */
@@ -153,7 +151,7 @@ export class OriginTables {
   }
 
   set stable(time: ClockTime) {
-    this.#sql.set.run('stable', time)
+    this.#applier.setState('stable', time)
   }
 
   /** The index through which entries made here are noted in these tables too, see Origins. */
@@ -162,7 +160,7 @@ export class OriginTables {
   }
 
   set noted(index: number) {
-    this.#sql.set.run('noted', index)
+    this.#applier.setState('noted', index)
   }
 
   /**
@@ -174,7 +172,7 @@ export class OriginTables {
   }
 
   set saved(index: number) {
-    this.#sql.set.run('saved', index)
+    this.#applier.setState('saved', index)
   }
 
   #value(key: string): unknown {

@@ -17,6 +17,11 @@ export function lastNumberOf(sequence: number): number {
   return sequence * TRANSACTIONS_MAX + TRANSACTIONS_MAX - 1
 }
 
+/** The entry that a transaction is of. */
+export function entryOf(number: number): number {
+  return Math.floor(number / TRANSACTIONS_MAX)
+}
+
 /** Entries of origins as numbers of transactions. */
 export function numbersOf(entries: Frontier): Frontier {
   return new Map([...entries].map(([origin, sequence]) => [origin, lastNumberOf(sequence)]))
@@ -57,9 +62,11 @@ export function transactionsOf(
   at: LogIndex | null = null,
 ): readonly Transaction[] {
   const numbering = new Numbering(entry, at)
-  return decodeOriginOperations(entry.body).flatMap((operation) =>
-    operation.kind === 'transaction' ? [numbering.next(operation)] : [],
-  )
+  const transactions: Transaction[] = []
+  for (const operation of decodeOriginOperations(entry.body)) {
+    if (operation.kind === 'transaction') transactions.push(numbering.next(operation))
+  }
+  return transactions
 }
 
 /**

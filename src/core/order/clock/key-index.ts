@@ -70,10 +70,35 @@ export class KeyIndex {
     for (let i = this.#first(key, odd); i !== NONE; i = this.#next[i] ?? NONE) {
       const owner = this.#owners[i] ?? 0
       if (this.#keys[i] !== key || (owner & 1) !== odd) continue
-      const at = owner >>> 1
-      const apart = (this.#times[at] ?? 0) - after.time
-      if (apart > 0 || (apart === 0 && compareStamps(this.stampOf(at), after) > 0)) found(at)
+      if (this.#isLater(owner >>> 1, after)) found(owner >>> 1)
     }
+  }
+
+  /**
+   * Whether a transaction that is not here has come too late to be run as the last one, or may find
+   * something else than its writer did. The latter is a guess, as `hasUnseen`.
+   */
+  meets(stamp: Stamp, seen: Frontier, { written, needed }: Footprint): boolean {
+    for (const key of written) {
+      if (this.#hasLater(key, 0, stamp) || this.#hasLater(key, 1, stamp)) return true
+    }
+    for (const key of needed) if (this.#hasLater(key, 0, stamp)) return true
+    return this.hasUnseen(written, stamp.origin, seen)
+  }
+
+  #hasLater(key: Key, odd: number, after: Stamp): boolean {
+    for (let i = this.#first(key, odd); i !== NONE; i = this.#next[i] ?? NONE) {
+      const owner = this.#owners[i] ?? 0
+      if (this.#keys[i] === key && (owner & 1) === odd && this.#isLater(owner >>> 1, after)) {
+        return true
+      }
+    }
+    return false
+  }
+
+  #isLater(at: Indexed, after: Stamp): boolean {
+    const apart = (this.#times[at] ?? 0) - after.time
+    return apart > 0 || (apart === 0 && compareStamps(this.stampOf(at), after) > 0)
   }
 
   /**
