@@ -2,10 +2,11 @@ import { deepEqual, equal, ok } from 'node:assert/strict'
 import { test } from 'node:test'
 import { toLogIndex, toTerm } from '../base/brand.ts'
 import { QuorateError } from '../base/errors.ts'
+import type { PackedCommand } from './packing.ts'
 import { type FromStore, StoreHost, type ToStore } from './store-host.ts'
 import type { StoreCommand, StoreReply } from './types.ts'
 
-const compact = (ticket: number): StoreCommand => ({
+const compact = (ticket: number): PackedCommand => ({
   kind: 'compact',
   ticket,
   to: toLogIndex(ticket),

@@ -4,12 +4,7 @@
  */
 import { type ErrorData, QuorateError, toErrorData } from '../base/errors.ts'
 import type { Ticket } from '../core/order/leader/types.ts'
-import {
-  type CompactOutcomes,
-  compactOutcomes,
-  expandOutcomes,
-} from './execute/compact-outcomes.ts'
-import { lightweightEntries } from './execute/lightweight.ts'
+import { type PackedCommand, type PackedReply, packReply, unpackCommand } from './packing.ts'
 import type { StoreCommand, StoreReply, StoreState } from './types.ts'
 
 /** What the host needs from a store. */
@@ -28,7 +23,7 @@ export interface HostedFlusher {
 }
 
 export type ToStore =
-  | { readonly kind: 'commands'; readonly commands: readonly StoreCommand[] }
+  | { readonly kind: 'commands'; readonly commands: readonly PackedCommand[] }
   /** Copy what is left of the WAL, between two commands. */
   | { readonly kind: 'checkpoint' }
   | { readonly kind: 'close' }
@@ -46,13 +41,6 @@ export type FromStore =
   | { readonly kind: 'checkpointed' }
   /** The store is not to be trusted any more; nothing but failures will come. */
   | { readonly kind: 'fatal'; readonly error: ErrorData }
-
-/** A reply as it travels. */
-export type PackedReply =
-  | Exclude<StoreReply, { readonly kind: 'executed' }>
-  | (Omit<Extract<StoreReply, { readonly kind: 'executed' }>, 'outcomes'> & {
-      readonly outcomes: CompactOutcomes
-    })
 
 export interface StoreHostOptions {
   readonly store: HostedStore
@@ -90,7 +78,7 @@ export class StoreHost {
   }
 
   receive(message: ToStore): void {
-    if (message.kind === 'commands') this.#queue.push(...message.commands)
+    if (message.kind === 'commands') this.#queue.push(...message.commands.map(unpackCommand))
     else this.#queue.push(message.kind)
     if (this.#running) return
     this.#running = true
@@ -132,7 +120,7 @@ export class StoreHost {
   /** A message wakes a thread, which costs more than many a command: quiet replies wait for one. */
   #reply(replies: readonly StoreReply[]): void {
     if (replies.length === 0) return
-    this.#held.push(...replies.map(pack))
+    this.#held.push(...replies.map(packReply))
     if (!replies.every(isQuiet)) this.#post(null)
     else if (!this.#soon) {
       this.#soon = true
@@ -190,26 +178,4 @@ export class StoreHost {
 /** Nobody waits for it; but what origins did holds up their leader's writes. */
 function isQuiet(reply: StoreReply): boolean {
   return reply.kind === 'done' || (reply.kind === 'applied' && reply.origins === undefined)
-}
-
-function pack(reply: StoreReply): PackedReply {
-  switch (reply.kind) {
-    case 'executed':
-      return {
-        ...reply,
-        entries: lightweightEntries(reply.entries),
-        outcomes: compactOutcomes(reply.outcomes),
-      }
-    case 'entries':
-      return { ...reply, entries: lightweightEntries(reply.entries) }
-    case 'originEntries':
-      return { ...reply, entries: lightweightEntries(reply.entries) }
-    default:
-      return reply
-  }
-}
-
-/** The inverse of what the host does to a reply. */
-export function unpack(reply: PackedReply): StoreReply {
-  return reply.kind === 'executed' ? { ...reply, outcomes: expandOutcomes(reply.outcomes) } : reply
 }
