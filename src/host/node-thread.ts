@@ -21,9 +21,11 @@ function serve(node: RunningNode): void {
   port.on('message', (message: ToNode) => {
     switch (message.kind) {
       case 'requests':
-        eachRequest(message, (id, request) => {
-          node.request(request, (reply) => answer([id, reply]))
-        })
+        node.together(() =>
+          eachRequest(message, (id, request) => {
+            node.request(request, (reply) => answer([id, reply]))
+          }),
+        )
         return
       case 'status':
         send({ kind: 'status', id: message.id, status: node.status() })
