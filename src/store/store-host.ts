@@ -68,8 +68,9 @@ export class StoreHost {
   readonly #options: StoreHostOptions
   readonly #queue: (StoreCommand | 'checkpoint' | 'close')[] = []
   #running = false
-  /** Replies that nobody is in a hurry for: they leave with the next message. */
+  /** Replies that have not left yet, and when the first of them has to. */
   #held: PackedReply[] = []
+  #hurry: Hurry = 'none'
   #soon = false
   #dead: ErrorData | null = null
 
@@ -96,37 +97,41 @@ export class StoreHost {
   die(error: ErrorData): void {
     if (this.#dead !== null) return
     this.#dead = error
+    if (this.#held.length > 0) this.#post(null)
     this.#options.post({ kind: 'fatal', error })
   }
 
   #turn(): void {
     const { now, later } = this.#options
     const until = now() + TURN_MS
-    const replies: StoreReply[] = []
     for (let item = this.#queue.shift(); item !== undefined; item = this.#queue.shift()) {
-      if (typeof item === 'object') replies.push(this.#run(item))
+      if (typeof item === 'object') this.#hold(item, this.#run(item))
       else {
-        this.#reply(replies.splice(0))
+        this.#leave()
         if (item === 'checkpoint') this.#checkpoint()
         else this.#close()
       }
       if (now() >= until) break
     }
-    this.#reply(replies)
+    this.#leave()
     this.#running = this.#queue.length > 0
     if (this.#running) later(() => this.#turn())
   }
 
-  /** A message wakes a thread, which costs more than many a command: quiet replies wait for one. */
-  #reply(replies: readonly StoreReply[]): void {
-    if (replies.length === 0) return
-    this.#held.push(...replies.map(packReply))
-    if (!replies.every(isQuiet)) this.#post(null)
-    else if (!this.#soon) {
+  #hold(command: StoreCommand, reply: StoreReply): void {
+    this.#held.push(packReply(reply))
+    const hurry = hurryOf(command, reply)
+    if (this.#hurry !== 'now' && hurry !== 'none') this.#hurry = hurry
+  }
+
+  /** A message wakes a thread, which costs more than many a command: who can waits for another. */
+  #leave(): void {
+    if (this.#hurry === 'now') this.#post(null)
+    else if (this.#hurry === 'soon' && !this.#soon) {
       this.#soon = true
       this.#options.soon(() => {
         this.#soon = false
-        if (this.#held.length > 0) this.#post(null)
+        if (this.#hurry === 'soon') this.#post(null)
       })
     }
   }
@@ -135,6 +140,7 @@ export class StoreHost {
     const { post, store } = this.#options
     const replies = this.#held
     this.#held = []
+    this.#hurry = 'none'
     post({ kind: 'replies', replies, flushed, foreignWrites: store.foreignWrites })
   }
 
@@ -175,7 +181,19 @@ export class StoreHost {
   }
 }
 
-/** Nobody waits for it; but what origins did holds up their leader's writes. */
-function isQuiet(reply: StoreReply): boolean {
-  return reply.kind === 'done' || (reply.kind === 'applied' && reply.origins === undefined)
+/** How long a reply may wait for a message to leave with; `none`: a flush that follows brings one. */
+type Hurry = 'now' | 'soon' | 'none'
+
+function hurryOf(command: StoreCommand, reply: StoreReply): Hurry {
+  switch (reply.kind) {
+    case 'done':
+      return 'soon'
+    case 'applied':
+      // What origins did holds up their leader's writes; for the rest nobody waits.
+      return reply.origins === undefined ? 'soon' : 'now'
+    case 'executed':
+      return 'alone' in command && command.alone && reply.entries.length > 0 ? 'none' : 'now'
+    default:
+      return 'now'
+  }
 }
