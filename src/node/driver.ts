@@ -491,10 +491,9 @@ export class NodeDriver implements Context {
   #membersChanged(): void {
     this.#members = this.order.members
     this.#setPeers()
-    this.emit('members.changed', 'info', {
-      voters: this.#members.members.filter((member) => member.role === 'voter').length,
-      members: this.#members.members.length,
-    })
+    const { members } = this.#members
+    const voters = members.filter(({ role }) => role === 'voter').length
+    this.emit('members.changed', 'info', { voters, members: members.length })
   }
 
   /** The members of the group, and the nodes of other groups. */
