@@ -1,11 +1,17 @@
 import { deepEqual, equal } from 'node:assert/strict'
 import { test } from 'node:test'
-import type { NodeReply } from '../model/request.ts'
+import type { NodeReply, SessionToken } from '../model/request.ts'
 import { compactReplies, eachReply } from './compact-replies.ts'
 
-function written(changes: number, rowid: bigint | null, cluster = 'c'): NodeReply {
+const TOKEN: SessionToken = { cluster: 'c', term: 3, index: 17 }
+
+function written(
+  changes: number,
+  rowid: bigint | null,
+  more: Partial<SessionToken> = {},
+): NodeReply {
   const ok = { columns: [], rows: [], changes, lastInsertRowid: rowid }
-  const token = { cluster, term: 3, index: 17 }
+  const token = { ...TOKEN, ...more }
   return { kind: 'result', result: { steps: [{ ok }], autocommit: true }, token, open: false }
 }
 
@@ -13,7 +19,6 @@ const others: NodeReply[] = [
   { kind: 'writeNeeded' },
   { kind: 'error', error: { code: 'NO_LEADER', detail: 'No.', facts: {} } },
   written(1, 2n ** 60n),
-  written(1, 1n, 'another cluster'),
   { ...written(1, 1n), open: true } as NodeReply,
   {
     kind: 'result',
@@ -30,25 +35,37 @@ const others: NodeReply[] = [
       ],
       autocommit: true,
     },
-    token: { cluster: 'c', term: 3, index: 17 },
+    token: TOKEN,
     open: false,
   },
 ]
 
+const origins = { self: 'a', seen: [['b', 5]] } as const
+const elsewhere = { self: 'b', seen: [['b', 6]] } as const
+
 test('every answer arrives as it was', () => {
-  const all = [written(1, 5n), written(0, null), ...others, written(7, -3n)]
+  const all = [
+    ...[written(1, 5n), written(0, null), ...others, written(7, -3n)],
+    ...[{ cluster: 'd' }, { index: 18 }, { term: 4 }, { origins }, { origins: elsewhere }].map(
+      (more) => written(1, 1n, more),
+    ),
+    written(1, 1n),
+  ]
   const numbered = all.map((reply, i) => [i + 1, reply] as const)
   const got = new Map<number, NodeReply>()
-  eachReply(compactReplies(numbered), (id, reply) => got.set(id, reply))
+  eachReply(structuredClone(compactReplies(numbered)), (id, reply) => got.set(id, reply))
   equal(got.size, all.length)
   for (const [id, reply] of numbered) deepEqual(got.get(id), reply)
 })
 
-test('small writes travel as numbers, the rest as it is', () => {
-  const { written: numbers, others: rest } = compactReplies([
-    [1, written(1, 5n)],
+test('small writes travel as numbers with one token for those of a batch', () => {
+  const compact = compactReplies([
+    [1, written(1, 5n, { origins })],
     [2, others[0] as NodeReply],
+    [3, written(1, 6n, { origins })],
+    [4, written(1, 7n, { origins, index: 18 })],
   ])
-  deepEqual(numbers, [1, 1, 5, 3, 17])
-  equal(rest.length, 1)
+  deepEqual(compact.written, [1, 1, 5, 0, 3, 1, 6, 0, 4, 1, 7, 1])
+  equal(compact.tokens.length, 2)
+  equal(compact.others.length, 1)
 })

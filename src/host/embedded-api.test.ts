@@ -65,6 +65,17 @@ function changesUntil(last: (event: ChangeEvent) => boolean): Promise<ChangeEven
   })
 }
 
+test('writes asked for in one turn share a batch', async () => {
+  const before = await db.status()
+  const writes = Array.from({ length: 20 }, (_, id) =>
+    db.execute('insert into item (id) values (?)', [id]),
+  )
+  await Promise.all(writes)
+  const { counters } = await db.status()
+  equal(counters.batches, before.counters.batches + 1)
+  await db.execute('delete from item')
+})
+
 test('the types of rows, arguments and results are what they say', async () => {
   interface Item {
     id: number

@@ -14,6 +14,8 @@ type Chunk = Extract<NodeReply, { kind: 'chunk' }>
 export class LocalSession {
   readonly #link: NodeLink
   #token: SessionToken | null = null
+  /** Of the last answer: those of a batch share one. */
+  #answered: SessionToken | null = null
 
   constructor(link: NodeLink) {
     this.#link = link
@@ -75,6 +77,8 @@ export class LocalSession {
 
   /** Answers may overtake each other, so an older token never replaces a later one. */
   #saw(token: SessionToken): void {
+    if (token === this.#answered) return
+    this.#answered = token
     this.#token = joinTokens(this.#token, token)
   }
 }

@@ -11,9 +11,10 @@ import type { NodeStatus } from '../model/status.ts'
 import { type DefaultLevels, levelsOf, NODE_DEFAULTS, type NodeOptions } from '../node/options.ts'
 import type { NodeEvent } from '../node/ports.ts'
 import { type CompactReplies, eachReply } from './compact-replies.ts'
+import { type CompactRequests, compactRequests } from './compact-requests.ts'
 
 export type ToNode =
-  | { readonly kind: 'requests'; readonly requests: readonly (readonly [number, NodeRequest])[] }
+  | ({ readonly kind: 'requests' } & CompactRequests)
   | { readonly kind: 'status'; readonly id: number }
   /** Tell positions, or no longer. */
   | { readonly kind: 'watch'; readonly on: boolean }
@@ -86,7 +87,7 @@ class ThreadLink implements NodeLink {
   constructor(worker: Worker) {
     this.#worker = worker
     this.#send = (message) => (worker as unknown as MessagePort).postMessage(message)
-    this.#ask = gather((requests) => this.#send({ kind: 'requests', requests }))
+    this.#ask = gather((requests) => this.#send({ kind: 'requests', ...compactRequests(requests) }))
     worker.on('message', (message: FromNode) => this.#receive(message))
     worker.on('error', (error) => this.#end(error))
     worker.on('exit', () => this.#end(new Error('the node thread ended')))

@@ -5,6 +5,7 @@ import { toErrorData } from '../base/errors.ts'
 import type { NodeReply } from '../model/request.ts'
 import type { NodeOptions } from '../node/options.ts'
 import { compactReplies } from './compact-replies.ts'
+import { eachRequest } from './compact-requests.ts'
 import { type FromNode, gather, type ToNode } from './node-link.ts'
 import { type RunningNode, startNode } from './start-node.ts'
 
@@ -20,9 +21,11 @@ function serve(node: RunningNode): void {
   port.on('message', (message: ToNode) => {
     switch (message.kind) {
       case 'requests':
-        for (const [id, request] of message.requests) {
-          node.request(request, (reply) => answer([id, reply]))
-        }
+        node.together(() =>
+          eachRequest(message, (id, request) => {
+            node.request(request, (reply) => answer([id, reply]))
+          }),
+        )
         return
       case 'status':
         send({ kind: 'status', id: message.id, status: node.status() })

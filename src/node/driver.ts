@@ -242,6 +242,12 @@ export class NodeDriver implements Context {
     })
   }
 
+  /** Has what comes in together start together: nothing begins before all of it is in. */
+  together(work: () => void): void {
+    if (this.#halted) work()
+    else this.#enter(work)
+  }
+
   /** Refuses new requests and hands leadership on; what is under way may end. */
   stop(): void {
     this.#enter(() => {
@@ -456,13 +462,10 @@ export class NodeDriver implements Context {
       this.origins?.truncated()
       assert(reply.kind === 'truncated', () => `the store answered ${reply.kind} to truncate`)
       if (reply.lost === null) return
-      this.counters.takenBack += reply.lost.transactions
-      this.emit('tail.takenBack', 'warn', {
-        transactions: reply.lost.transactions,
-        first: reply.lost.first.index,
-        last: reply.lost.last.index,
-        file: reply.lost.file,
-      })
+      const { transactions, first, last, file } = reply.lost
+      this.counters.takenBack += transactions
+      const facts = { transactions, first: first.index, last: last.index, file }
+      this.emit('tail.takenBack', 'warn', facts)
     })
   }
 
@@ -488,10 +491,9 @@ export class NodeDriver implements Context {
   #membersChanged(): void {
     this.#members = this.order.members
     this.#setPeers()
-    this.emit('members.changed', 'info', {
-      voters: this.#members.members.filter((member) => member.role === 'voter').length,
-      members: this.#members.members.length,
-    })
+    const { members } = this.#members
+    const voters = members.filter(({ role }) => role === 'voter').length
+    this.emit('members.changed', 'info', { voters, members: members.length })
   }
 
   /** The members of the group, and the nodes of other groups. */

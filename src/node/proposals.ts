@@ -6,7 +6,7 @@ import type { LogIndex, Term } from '../base/brand.ts'
 import type { ErrorData } from '../base/errors.ts'
 import type { LeaderOrder } from '../core/order/leader/leader-order.ts'
 import type { MergeOperation, OriginEntry, OriginOperation } from '../model/origin-entry.ts'
-import type { StoreCommand } from '../store/types.ts'
+import type { Making, StoreCommand } from '../store/types.ts'
 
 interface ProposalBase {
   readonly term: Term
@@ -84,22 +84,19 @@ export class Proposals {
 }
 
 /** What has the store make an entry. */
-export function commandOf(
-  proposal: Proposal,
-  common: { readonly ticket: number; readonly term: Term; readonly at: number },
-): StoreCommand {
+export function commandOf(proposal: Proposal, making: Making): StoreCommand {
   switch (proposal.kind) {
     case 'originate': {
       const { kind, answer, operations } = proposal
-      return { kind, ...common, answer, operations: operations() }
+      return { kind, ...making, answer, operations: operations() }
     }
     case 'merge': {
       const { kind, operations } = proposal
-      return { kind, ...common, operations }
+      return { kind, ...making, operations }
     }
     default: {
       const { kind, body } = proposal
-      return { kind: 'propose', ...common, entry: kind, body }
+      return { kind: 'propose', ...making, entry: kind, body }
     }
   }
 }

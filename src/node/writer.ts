@@ -10,7 +10,7 @@ import type { NodeId, Term } from '../base/brand.ts'
 import type { ErrorData } from '../base/errors.ts'
 import { LIMITS } from '../base/limits.ts'
 import type { NodeReply } from '../model/request.ts'
-import type { Originating, ProgramOutcome, StoreReply } from '../store/types.ts'
+import type { Making, Originating, ProgramOutcome, StoreReply } from '../store/types.ts'
 import { BatchTiming, LINGER_MS } from './batch-timing.ts'
 import type { Context } from './context.ts'
 import { refusal } from './context.ts'
@@ -238,10 +238,9 @@ export class Writer implements Proposing {
       proposal.made(null, null)
       return true
     }
-    const ticket = this.#begin()
-    const common = { ticket, term: proposal.term, at: ports.clock.now() }
-    ports.store.submit(commandOf(proposal, common), (reply) => {
-      const { entries, error } = this.#end(ticket, reply)
+    const making = this.#begin()
+    ports.store.submit(commandOf(proposal, making), (reply) => {
+      const { entries, error } = this.#end(making.ticket, reply)
       // What others wrote can't be left out, and what they sent was checked.
       if (error !== null && proposal.kind === 'merge') this.#context.giveUp('merge', error)
       proposal.made(entries[0]?.index ?? null, error)
@@ -263,21 +262,19 @@ export class Writer implements Proposing {
   }
 
   #runBatch(jobs: readonly ProgramJob[]): void {
-    const { order, ports } = this.#context
+    const { ports } = this.#context
     const resume = jobs[0]?.begun?.paused
     this.#timing.started(jobs.length, this.#context.now())
-    const ticket = this.#begin()
+    const making = this.#begin()
     const command = {
       kind: 'execute',
-      ticket,
-      term: order.term,
-      at: ports.clock.now(),
+      ...making,
       programs: jobs.map((job) => job.program),
       ...(resume === undefined ? {} : { resume }),
       ...this.#originating(jobs),
     } as const
     ports.store.submit(command, (reply) => {
-      const { entries, outcomes, notRun, error, wants } = this.#end(ticket, reply)
+      const { entries, outcomes, notRun, error, wants } = this.#end(making.ticket, reply)
       this.#batchAt = entries.at(-1)?.index ?? this.#batchAt
       if (error !== null) {
         for (const job of jobs) this.#answers.refuse(job, error)
@@ -380,14 +377,12 @@ export class Writer implements Proposing {
       job.done(emptyReply(this.#context))
       return
     }
-    const ticket = this.#begin()
+    const making = this.#begin()
     this.#round = job
     ports.store.submit(
       {
         kind: 'streamRun',
-        ticket,
-        term: order.term,
-        at: ports.clock.now(),
+        ...making,
         stream: job.stream,
         program: job.program,
         ...(job.begun === undefined ? {} : { resume: job.begun.paused }),
@@ -395,7 +390,7 @@ export class Writer implements Proposing {
       },
       (reply) => {
         this.#round = null
-        const { outcomes, open, error, wants } = this.#end(ticket, reply)
+        const { outcomes, open, error, wants } = this.#end(making.ticket, reply)
         if (wants === undefined) this.#streamRan(job, outcomes[0], open && !job.end, error)
         else this.#streamWants(job, open)
         if (open && (job.end || order.role !== 'leader')) {
@@ -440,11 +435,13 @@ export class Writer implements Proposing {
   }
 
   /** The store may add to the log from here on. */
-  #begin(): number {
-    const ticket = this.#context.order.nextTicket()
+  #begin(): Making {
+    const { order, ports } = this.#context
+    const ticket = order.nextTicket()
     this.#busy = true
     this.#context.step({ kind: 'executing', ticket })
-    return ticket
+    const alone = order.members.members.length === 1
+    return { ticket, term: order.term, at: ports.clock.now(), alone }
   }
 
   #end(ticket: number, reply: StoreReply) {

@@ -2,15 +2,25 @@ import { deepEqual, equal, ok } from 'node:assert/strict'
 import { test } from 'node:test'
 import { toLogIndex, toTerm } from '../base/brand.ts'
 import { QuorateError } from '../base/errors.ts'
+import type { Entry } from '../model/entry.ts'
+import type { PackedCommand } from './packing.ts'
 import { type FromStore, StoreHost, type ToStore } from './store-host.ts'
 import type { StoreCommand, StoreReply } from './types.ts'
 
-const compact = (ticket: number): StoreCommand => ({
+const compact = (ticket: number): PackedCommand => ({
   kind: 'compact',
   ticket,
   to: toLogIndex(ticket),
 })
 const done: StoreReply = { kind: 'done' }
+const ENTRY: Entry = {
+  term: toTerm(1),
+  index: toLogIndex(1),
+  kind: 'data',
+  at: 0,
+  body: new Uint8Array(),
+  checksum: 0,
+}
 
 /** A host whose store, clock and event loop the test moves. */
 function harness(run: (command: StoreCommand) => StoreReply = () => done) {
@@ -57,6 +67,47 @@ test('quick commands share one message of replies, and each ticket is handed to 
   ])
   deepEqual(events, ['wrote 1', 'wrote 2', 'wrote 3'])
   ok(!turn())
+})
+
+test('what one node makes for itself is told once it is durable, in one message', () => {
+  const { host, posts, turn } = harness(() => ({
+    kind: 'executed',
+    entries: [ENTRY],
+    outcomes: [],
+    notRun: 0,
+    open: false,
+  }))
+  const making = { term: toTerm(1), at: 0, kind: 'execute', programs: [] } as const
+  host.receive({ kind: 'commands', commands: [{ ...making, ticket: 1, alone: true }] })
+  while (turn());
+  equal(posts.length, 0)
+  host.flushed(1)
+  equal(posts.length, 1)
+  host.receive({ kind: 'commands', commands: [{ ...making, ticket: 2, alone: true }, compact(3)] })
+  while (turn());
+  host.receive({ kind: 'commands', commands: [{ ...making, ticket: 4, alone: false }] })
+  while (turn());
+  deepEqual(
+    posts.map((post) => (post.kind === 'replies' ? [post.replies.length, post.flushed] : post)),
+    [
+      [1, 1],
+      [2, null],
+      [1, null],
+    ],
+  )
+})
+
+test('a flush that failed is told after what it was to make durable', () => {
+  const reply = { entries: [ENTRY], outcomes: [], notRun: 0, open: false } as const
+  const { host, posts, turn } = harness(() => ({ kind: 'executed', ...reply }))
+  const making = { term: toTerm(1), at: 0, kind: 'execute', programs: [] } as const
+  host.receive({ kind: 'commands', commands: [{ ...making, ticket: 1, alone: true }] })
+  while (turn());
+  host.die({ code: 'LOG_CORRUPT', detail: 'No.' })
+  deepEqual(
+    posts.map(({ kind }) => kind),
+    ['replies', 'fatal'],
+  )
 })
 
 test('slow commands are answered one by one, and the event loop runs between them', () => {
@@ -141,9 +192,7 @@ test('closing comes after what was asked before', () => {
 })
 
 test('entries leave their large buffers behind', () => {
-  const body = new Uint8Array(1_000_000).subarray(10, 20)
-  const id = { term: toTerm(1), index: toLogIndex(1) }
-  const entry = { ...id, kind: 'data', at: 0, body, checksum: 0 } as const
+  const entry = { ...ENTRY, body: new Uint8Array(1_000_000).subarray(10, 20) }
   const { receive, posts } = harness(() => ({ kind: 'entries', entries: [entry] }))
   const range = { from: toLogIndex(1), to: toLogIndex(1), bytesMax: 1 }
   receive({ kind: 'commands', commands: [{ kind: 'read', ...range }] })

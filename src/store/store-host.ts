@@ -4,12 +4,7 @@
  */
 import { type ErrorData, QuorateError, toErrorData } from '../base/errors.ts'
 import type { Ticket } from '../core/order/leader/types.ts'
-import {
-  type CompactOutcomes,
-  compactOutcomes,
-  expandOutcomes,
-} from './execute/compact-outcomes.ts'
-import { lightweightEntries } from './execute/lightweight.ts'
+import { type PackedCommand, type PackedReply, packReply, unpackCommand } from './packing.ts'
 import type { StoreCommand, StoreReply, StoreState } from './types.ts'
 
 /** What the host needs from a store. */
@@ -28,7 +23,7 @@ export interface HostedFlusher {
 }
 
 export type ToStore =
-  | { readonly kind: 'commands'; readonly commands: readonly StoreCommand[] }
+  | { readonly kind: 'commands'; readonly commands: readonly PackedCommand[] }
   /** Copy what is left of the WAL, between two commands. */
   | { readonly kind: 'checkpoint' }
   | { readonly kind: 'close' }
@@ -46,13 +41,6 @@ export type FromStore =
   | { readonly kind: 'checkpointed' }
   /** The store is not to be trusted any more; nothing but failures will come. */
   | { readonly kind: 'fatal'; readonly error: ErrorData }
-
-/** A reply as it travels. */
-export type PackedReply =
-  | Exclude<StoreReply, { readonly kind: 'executed' }>
-  | (Omit<Extract<StoreReply, { readonly kind: 'executed' }>, 'outcomes'> & {
-      readonly outcomes: CompactOutcomes
-    })
 
 export interface StoreHostOptions {
   readonly store: HostedStore
@@ -80,8 +68,9 @@ export class StoreHost {
   readonly #options: StoreHostOptions
   readonly #queue: (StoreCommand | 'checkpoint' | 'close')[] = []
   #running = false
-  /** Replies that nobody is in a hurry for: they leave with the next message. */
+  /** Replies that have not left yet, and when the first of them has to. */
   #held: PackedReply[] = []
+  #hurry: Hurry = 'none'
   #soon = false
   #dead: ErrorData | null = null
 
@@ -90,7 +79,7 @@ export class StoreHost {
   }
 
   receive(message: ToStore): void {
-    if (message.kind === 'commands') this.#queue.push(...message.commands)
+    if (message.kind === 'commands') this.#queue.push(...message.commands.map(unpackCommand))
     else this.#queue.push(message.kind)
     if (this.#running) return
     this.#running = true
@@ -108,37 +97,41 @@ export class StoreHost {
   die(error: ErrorData): void {
     if (this.#dead !== null) return
     this.#dead = error
+    if (this.#held.length > 0) this.#post(null)
     this.#options.post({ kind: 'fatal', error })
   }
 
   #turn(): void {
     const { now, later } = this.#options
     const until = now() + TURN_MS
-    const replies: StoreReply[] = []
     for (let item = this.#queue.shift(); item !== undefined; item = this.#queue.shift()) {
-      if (typeof item === 'object') replies.push(this.#run(item))
+      if (typeof item === 'object') this.#hold(item, this.#run(item))
       else {
-        this.#reply(replies.splice(0))
+        this.#leave()
         if (item === 'checkpoint') this.#checkpoint()
         else this.#close()
       }
       if (now() >= until) break
     }
-    this.#reply(replies)
+    this.#leave()
     this.#running = this.#queue.length > 0
     if (this.#running) later(() => this.#turn())
   }
 
-  /** A message wakes a thread, which costs more than many a command: quiet replies wait for one. */
-  #reply(replies: readonly StoreReply[]): void {
-    if (replies.length === 0) return
-    this.#held.push(...replies.map(pack))
-    if (!replies.every(isQuiet)) this.#post(null)
-    else if (!this.#soon) {
+  #hold(command: StoreCommand, reply: StoreReply): void {
+    this.#held.push(packReply(reply))
+    const hurry = hurryOf(command, reply)
+    if (this.#hurry !== 'now' && hurry !== 'none') this.#hurry = hurry
+  }
+
+  /** A message wakes a thread, which costs more than many a command: who can waits for another. */
+  #leave(): void {
+    if (this.#hurry === 'now') this.#post(null)
+    else if (this.#hurry === 'soon' && !this.#soon) {
       this.#soon = true
       this.#options.soon(() => {
         this.#soon = false
-        if (this.#held.length > 0) this.#post(null)
+        if (this.#hurry === 'soon') this.#post(null)
       })
     }
   }
@@ -147,6 +140,7 @@ export class StoreHost {
     const { post, store } = this.#options
     const replies = this.#held
     this.#held = []
+    this.#hurry = 'none'
     post({ kind: 'replies', replies, flushed, foreignWrites: store.foreignWrites })
   }
 
@@ -187,29 +181,19 @@ export class StoreHost {
   }
 }
 
-/** Nobody waits for it; but what origins did holds up their leader's writes. */
-function isQuiet(reply: StoreReply): boolean {
-  return reply.kind === 'done' || (reply.kind === 'applied' && reply.origins === undefined)
-}
+/** How long a reply may wait for a message to leave with; `none`: a flush that follows brings one. */
+type Hurry = 'now' | 'soon' | 'none'
 
-function pack(reply: StoreReply): PackedReply {
+function hurryOf(command: StoreCommand, reply: StoreReply): Hurry {
   switch (reply.kind) {
+    case 'done':
+      return 'soon'
+    case 'applied':
+      // What origins did holds up their leader's writes; for the rest nobody waits.
+      return reply.origins === undefined ? 'soon' : 'now'
     case 'executed':
-      return {
-        ...reply,
-        entries: lightweightEntries(reply.entries),
-        outcomes: compactOutcomes(reply.outcomes),
-      }
-    case 'entries':
-      return { ...reply, entries: lightweightEntries(reply.entries) }
-    case 'originEntries':
-      return { ...reply, entries: lightweightEntries(reply.entries) }
+      return 'alone' in command && command.alone && reply.entries.length > 0 ? 'none' : 'now'
     default:
-      return reply
+      return 'now'
   }
-}
-
-/** The inverse of what the host does to a reply. */
-export function unpack(reply: PackedReply): StoreReply {
-  return reply.kind === 'executed' ? { ...reply, outcomes: expandOutcomes(reply.outcomes) } : reply
 }

@@ -6,8 +6,8 @@ import type { Worker } from 'node:worker_threads'
 import { type ErrorData, fromErrorData, toErrorData } from '../base/errors.ts'
 import type { Ticket } from '../core/order/leader/types.ts'
 import type { OpenOptions } from './connections.ts'
-import { lightweightEntries, lightweightOperations } from './execute/lightweight.ts'
-import { type FromStore, type ToStore, unpack } from './store-host.ts'
+import { type PackedCommand, packCommand, unpackReply } from './packing.ts'
+import type { FromStore, ToStore } from './store-host.ts'
 import type { StoreCommand, StoreReply, StoreState } from './types.ts'
 import { startWorker } from './worker-file.ts'
 
@@ -63,7 +63,7 @@ class StoreLine implements OpenStore, StorePort {
   readonly #ended = Promise.withResolvers<void>()
   #state: StoreState | null = null
   foreignWrites = 0
-  #unsent: StoreCommand[] = []
+  #unsent: PackedCommand[] = []
   /** Callbacks of the commands without a reply, in order. */
   #waiting: ((reply: StoreReply) => void)[] = []
   #checkpoints: (() => void)[] = []
@@ -95,7 +95,7 @@ class StoreLine implements OpenStore, StorePort {
       return
     }
     this.#waiting.push(done)
-    this.#unsent.push(lightweightCommand(command))
+    this.#unsent.push(packCommand(command))
     if (this.#unsent.length === 1) queueMicrotask(() => this.#send())
   }
 
@@ -146,7 +146,7 @@ class StoreLine implements OpenStore, StorePort {
         break
       case 'replies':
         this.foreignWrites = message.foreignWrites
-        for (const reply of message.replies) this.#waiting.shift()?.(unpack(reply))
+        for (const reply of message.replies) this.#waiting.shift()?.(unpackReply(reply))
         if (message.flushed !== null && this.#fatal === null) this.#flushedListener(message.flushed)
         break
       case 'checkpointed':
@@ -177,15 +177,4 @@ class StoreLine implements OpenStore, StorePort {
 
 function lineError(how: string): ErrorData {
   return { code: 'INTERNAL', detail: `The store's thread ${how.replace(/\.$/, '')}.` }
-}
-
-function lightweightCommand(command: StoreCommand): StoreCommand {
-  switch (command.kind) {
-    case 'append':
-      return { ...command, entries: lightweightEntries(command.entries) }
-    case 'merge':
-      return { ...command, operations: lightweightOperations(command.operations) }
-    default:
-      return command
-  }
 }

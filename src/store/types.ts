@@ -61,6 +61,15 @@ export interface Originating {
   readonly schema: 'never' | 'additive' | 'any'
 }
 
+/** What every command says by which a leader makes entries. */
+export interface Making {
+  readonly ticket: Ticket
+  readonly term: Term
+  readonly at: number
+  /** No other node waits for the entries: the reply may come when they are durable. */
+  readonly alone?: boolean
+}
+
 /**
  * Commands to a store, done one after the other in the order given. A command with a ticket writes
  * to the file: once a flush that began after it has returned, its ticket is reported as flushed.
@@ -71,63 +80,48 @@ export type StoreCommand =
    * effects as entries of `term` at the next indexes. A program with DDL ends the batch before it
    * (the rest comes back in `notRun`) and runs alone as a `schema` entry, tried but not applied.
    */
-  | {
+  | (Making & {
       readonly kind: 'execute'
-      readonly ticket: Ticket
-      readonly term: Term
-      readonly at: number
       readonly programs: readonly Program[]
       /** Where the first one goes on; it is the only one then. */
       readonly resume?: Paused
       /** With several origins only, and then always. */
       readonly originating?: Originating
-    }
+    })
   /**
    * Leader: run a program on an interactive stream: it may leave a transaction open, and then the
    * writer belongs to the stream until a later program (or `streamEnd`) closes it. Everything that
    * commits becomes entries like those of `execute`.
    */
-  | {
+  | (Making & {
       readonly kind: 'streamRun'
-      readonly ticket: Ticket
-      readonly term: Term
-      readonly at: number
       readonly stream: string
       readonly program: Program
       readonly resume?: Paused
       readonly originating?: Originating
-    }
+    })
   /** Rolls an open transaction of the stream back. No effect if there is none. */
   | { readonly kind: 'streamEnd'; readonly stream: string }
   /** Leader: log an entry without SQL effect (noop, members, verify; data without operations). */
-  | {
+  | (Making & {
       readonly kind: 'propose'
-      readonly ticket: Ticket
-      readonly term: Term
-      readonly at: number
       readonly entry: 'noop' | 'members' | 'verify' | 'data'
       readonly body: Uint8Array
-    }
+    })
   /**
    * Leader of an origin: log an entry of its own that is no client's. Like a `schema` entry it is
    * applied when it is committed, here as well.
    */
-  | {
+  | (Making & {
       readonly kind: 'originate'
-      readonly ticket: Ticket
-      readonly term: Term
-      readonly at: number
       readonly answer: OriginEntry['answer']
       readonly operations: readonly OriginOperation[]
-    }
+    })
   /** Leader of an origin: log what came of others, as a `merge` entry, applied when committed. */
-  | {
+  | (Making & {
       readonly kind: 'merge'
-      readonly ticket: Ticket
-      readonly term: Term
-      readonly at: number
       readonly operations: readonly MergeOperation[]
-    }
+    })
   /** All that an exchange begins with, as of what is applied. Answered by `exchangeState`. */
   | { readonly kind: 'exchangeState' }
   /** Entries of origins in the order in which they were logged, those of the ranges only. */
