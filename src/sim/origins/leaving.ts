@@ -14,6 +14,7 @@ import {
   describeLost,
   type Lost,
   replayPrograms,
+  schemaIn,
 } from '../../store/apply/lost-replay.ts'
 import type { SimGroup } from '../group.ts'
 import type { SimNode } from '../node.ts'
@@ -79,7 +80,7 @@ export function handIn(
   at: SimNode,
   done: () => void,
 ): void {
-  const programs = replayPrograms(lost, columnsIn(at.disk.file))
+  const programs = replayPrograms(lost, schemaIn(at.disk.file))
   const next = (): void => {
     const { value } = programs.next()
     if (value === undefined) {
