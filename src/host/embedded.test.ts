@@ -129,11 +129,12 @@ test('levels of groups are refused where there is one leader, before the file is
   await rejects(open(other, { name: 'b', ack: 'each-quorum' }), code('BAD_CONFIG'))
 })
 
-test('a node that has just joined hands writes on before it has the log', async () => {
+test('a node that has joined has the rows, and takes writes, at once', async () => {
   const leader = await open(join(folder, 'first.db'), { name: 'b' })
   await leader.execute('create table t (id integer primary key)')
   const second = await open(join(folder, 'second.db'), { name: 'c', join: [leader.url] })
   try {
+    deepEqual(second.querySync('select id from t'), [])
     await second.execute('insert into t values (1)')
     const remote = connect([second.url], { discover: false })
     await remote.execute('insert into t values (2)')
