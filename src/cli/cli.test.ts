@@ -1,13 +1,14 @@
 import { deepEqual, equal, match } from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import type { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { QuorateError } from '../base/errors.ts'
+import { fromErrorData, QuorateError } from '../base/errors.ts'
 import { start } from '../server/testing/start.ts'
 import { MergeTables } from '../store/merge/merge-tables.ts'
 import { serveOptions } from './commands/serve.ts'
@@ -16,17 +17,26 @@ import { errorLine, exitCodeOf } from './output.ts'
 
 const BIN = fileURLToPath(new URL('../../bin/quorate.js', import.meta.url))
 
+type Started = ChildProcessByStdio<null, Readable, Readable>
+
 interface Ended {
   readonly code: number | null
   readonly stdout: string
   readonly stderr: string
 }
 
-/** Runs the command line as a user does, without the user's own settings. */
 async function quorate(...args: readonly string[]): Promise<Ended> {
+  return await outcomeOf(run(...args))
+}
+
+/** Starts the command line as a user does, without the user's own settings. */
+function run(...args: readonly string[]): Started {
   const env: NodeJS.ProcessEnv = { ...process.env, NO_COLOR: '1' }
   for (const name of Object.keys(env)) if (name.startsWith('QUORATE_')) delete env[name]
-  const child = spawn(process.execPath, [BIN, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  return spawn(process.execPath, [BIN, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+}
+
+async function outcomeOf(child: Started): Promise<Ended> {
   const code = new Promise<number | null>((resolve) => child.on('close', resolve))
   const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)])
   return { code: await code, stdout, stderr }
@@ -145,6 +155,25 @@ test('commands against a node', async (t) => {
     /^error: NO_GROUPS: This cluster has one leader for all nodes, and no groups/,
   )
   match(lost.stdout, /^file\nlost-1\.json\n1 file: quorate lost show FILE\n$/)
+})
+
+test('after a second a person hears what a statement waits for, once; JSON stays JSON', async (t) => {
+  const { node, url } = await start(t)
+  const refused = { code: 'NO_LEADER', detail: 'Nobody leads.' } as const
+  node.reply = { kind: 'error', error: refused }
+  const json = await quorate('sql', '--url', url, '--json', '--timeout', '1500', 'select 1')
+  deepEqual([json.code, json.stderr], [1, `${errorLine(fromErrorData(refused))}\n`])
+  for (const [mode, stdout] of [
+    [[], '1\n1\n1 row\n'],
+    [['--mode', 'list'], '1\n1\n'],
+  ] as const) {
+    node.reply = { kind: 'error', error: refused }
+    const child = run('sql', '--url', url, ...mode, 'select 1')
+    child.stderr.once('data', () => (node.reply = null))
+    const ended = await outcomeOf(child)
+    match(ended.stderr, /^waiting up to \d+ s more: NO_LEADER: Nobody leads\. Nothing was .*\n$/)
+    deepEqual([ended.code, ended.stdout], [0, stdout])
+  }
 })
 
 test('wrong inputs around groups, rules and conflicts each say what to do', async (t) => {

@@ -1,6 +1,7 @@
 /** What a cluster of several groups promises, survives and stops at: each a sentence with numbers. */
 import { type Quorum, quorumsOf } from '../core/order/clock/quorums.ts'
 import type { NodeStatus, OriginsStatus } from '../model/status.ts'
+import { cutSentences } from '../node/origins/origins-status.ts'
 import { counted } from './terminal.ts'
 
 export interface GroupsExplanation {
@@ -54,10 +55,11 @@ export function explainGroups(status: NodeStatus, origins: OriginsStatus): Group
   const away = writing.filter(({ name, linked }) => name !== origins.group && linked === false)
   return explainShape(
     shape,
-    away.map(({ name, cut }) => {
-      return cut === true
-        ? `Nothing is exchanged with group ${name}, as was asked for: quorate groups heal ${name}.`
-        : `The leader of group ${name} can't be reached from here.`
+    away.flatMap((group) => {
+      const cuts = cutSentences(group, origins.group)
+      return cuts.length > 0
+        ? cuts
+        : [`The leader of group ${group.name} can't be reached from here.`]
     }),
   )
 }

@@ -26,13 +26,14 @@ export class Screen {
     return this.#output.isTTY === true
   }
 
+  /** Some terminals say that they have no columns, and no rows: they don't know. */
   get width(): number {
-    return this.live ? (this.#output.columns ?? 80) : Number.POSITIVE_INFINITY
+    return this.live ? this.#output.columns || 80 : Number.POSITIVE_INFINITY
   }
 
   /** Lines that fit above the line that the cursor is left on. */
   get height(): number {
-    return this.live ? Math.max(4, (this.#output.rows ?? 24) - 1) : Number.POSITIVE_INFINITY
+    return this.live ? Math.max(4, (this.#output.rows || 24) - 1) : Number.POSITIVE_INFINITY
   }
 
   /** Replaces what was drawn. Lines must fit the width; lines beyond the height are left out. */

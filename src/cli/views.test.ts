@@ -78,6 +78,7 @@ const OTHERS = ['east', 'west', 'north'].map((name, at) => ({
   applied: 1000 + at,
   linked: name !== 'north',
   cut: name === 'north',
+  cutThere: false,
   unknownTo: [] as readonly string[],
   behind: name === 'west' ? 17 : 0,
 }))
@@ -119,7 +120,8 @@ test('what several groups promise, and what a cluster of peers', () => {
   const removed = { ...OTHERS[0], name: 'south', origin: 'south-000000', standing: 'removed' }
   const joining = { ...OTHERS[0], name: 'upper', origin: 'upper-000000', nodes: [], linked: false }
   const unknown = { ...joining, name: 'lower', linked: true, unknownTo: ['west', 'north'] }
-  const all = { ...ORIGINS, groups: [...OTHERS, removed, joining, unknown] } as typeof ORIGINS
+  const shut = { ...OTHERS[1], name: 'shore', linked: false, cutThere: true }
+  const all = { ...ORIGINS, groups: [...OTHERS, shut, removed, joining, unknown] } as typeof ORIGINS
   golden('groups', [...held, '', ...groupLines(all, plain)])
 })
 

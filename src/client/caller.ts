@@ -37,6 +37,14 @@ export interface OpenReply {
   abort(reason: unknown): void
 }
 
+/**
+ * Called when another attempt follows one that failed.
+ *
+ * @param error what the last node said that answered; UNREACHABLE if none did
+ * @param leftMs how long it goes on, ms
+ */
+export type Retrying = (error: QuorateError, leftMs: number) => void
+
 /** What nodes said to attempts before. */
 interface Told {
   last: QuorateError | null
@@ -58,12 +66,14 @@ export class Caller {
   readonly #nodes: Nodes
   readonly #transport: Transport
   readonly #authorization: Readonly<Record<string, string>>
+  readonly #retrying: Retrying | undefined
   readonly #closing = new AbortController()
   #askedAt = Number.NEGATIVE_INFINITY
 
-  constructor(nodes: Nodes, transport: Transport, token: string | undefined) {
+  constructor(nodes: Nodes, transport: Transport, token: string | undefined, retrying?: Retrying) {
     this.#nodes = nodes
     this.#transport = transport
+    this.#retrying = retrying
     this.#authorization = token === undefined ? {} : { authorization: `Bearer ${token}` }
   }
 
@@ -156,6 +166,7 @@ export class Caller {
         if (deadline.passed || deadline.leftMs < leftMsMin) {
           throw outcome(end, url, mayHaveRun, told)
         }
+        if (this.#retrying) tell(this.#retrying, outcome(end, url, false, told), deadline)
       }
     }
   }
@@ -319,6 +330,10 @@ function mayStillRun(error: unknown): boolean {
 function note(told: Told, error: QuorateError): void {
   told.last = error
   if (error.code === 'UNKNOWN_OUTCOME') told.unknown = error
+}
+
+function tell(retrying: Retrying, error: unknown, { leftMs }: Deadline): void {
+  if (error instanceof QuorateError) retrying(error, leftMs)
 }
 
 /** What to tell the caller when no more can be tried. */

@@ -119,6 +119,23 @@ test('codes of waiting are waited out', async () => {
   equal(seen.length, codes.length + 1)
 })
 
+test('whoever asked for it is told of each attempt that another one follows', async () => {
+  const told: unknown[] = []
+  const { db } = client(
+    (_request, count) => {
+      if (count === 1) return lost(true)
+      return count < 4 ? { body: failed('NO_LEADER') } : { body: OK }
+    },
+    { retrying: ({ code }, leftMs) => told.push([code, leftMs > 0 && leftMs <= 10_000]) },
+  )
+  await db.execute('select 1')
+  deepEqual(told, [
+    ['UNREACHABLE', true],
+    ['NO_LEADER', true],
+    ['NO_LEADER', true],
+  ])
+})
+
 test('our code is seen where the wire has one of SQLite, and the sentence once', async () => {
   const message = `NO_LEADER: Nobody leads. ${ERRORS.NO_LEADER.hint}`
   const body = failed('SQLITE_BUSY', message, { quorate_code: 'NO_LEADER' })

@@ -5,7 +5,7 @@
 import { ERRORS, QuorateError } from '../base/errors.ts'
 import type { Statement, StatementResult } from '../model/program.ts'
 import { firstKeyword } from '../model/sql-tokens.ts'
-import { type Call, Caller } from './caller.ts'
+import { type Call, Caller, type Retrying } from './caller.ts'
 import { Emitter } from './emitter.ts'
 import {
   batchRequest,
@@ -63,6 +63,8 @@ export interface ConnectOptions extends ValueOptions {
    * only the URLs named to connect(), for example when a proxy stands in front. Default true.
    */
   readonly discover?: boolean
+  /** Called when an attempt failed and another one follows: with the error, and the ms that are left. */
+  readonly retrying?: Retrying
   /** In place of the global fetch. */
   readonly fetch?: typeof fetch
   /** In place of fetch altogether, for example nodeTransport(). */
@@ -85,7 +87,8 @@ export class RemoteDb implements Db {
   constructor(urls: readonly string[], options: ConnectOptions) {
     this.#options = options
     const transport = options.transport ?? fetchTransport(options.fetch ?? globalThis.fetch)
-    this.#caller = new Caller(new Nodes(urls, options.discover ?? true), transport, options.token)
+    const nodes = new Nodes(urls, options.discover ?? true)
+    this.#caller = new Caller(nodes, transport, options.token, options.retrying)
     this.#events = new Emitter((name, wanted) => this.#sources.want(name, wanted))
     const source = {
       open: (path: string, signal: AbortSignal) =>

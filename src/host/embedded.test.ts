@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { QuorateError } from '../base/errors.ts'
+import { connect } from '../client/index.ts'
 import { type Database, open } from './embedded.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'quorate-embedded-'))
@@ -126,4 +127,21 @@ test('levels of groups are refused where there is one leader, before the file is
   const opened = await open(other, { name: 'b' })
   await opened.close()
   await rejects(open(other, { name: 'b', ack: 'each-quorum' }), code('BAD_CONFIG'))
+})
+
+test('a node that has joined has the rows, and takes writes, at once', async () => {
+  const leader = await open(join(folder, 'first.db'), { name: 'b' })
+  await leader.execute('create table t (id integer primary key)')
+  const second = await open(join(folder, 'second.db'), { name: 'c', join: [leader.url] })
+  try {
+    deepEqual(second.querySync('select id from t'), [])
+    await second.execute('insert into t values (1)')
+    const remote = connect([second.url], { discover: false })
+    await remote.execute('insert into t values (2)')
+    await remote.close()
+    deepEqual(await second.query('select id from t'), [{ id: 1 }, { id: 2 }])
+  } finally {
+    await second.close()
+    await leader.close()
+  }
 })

@@ -239,6 +239,11 @@ test('what a removed group had not shipped is kept, and handed in again', async 
   const { start, stop, pathOf } = cluster(t)
   const a = await start('a', EAST)
   await write(a, 'create table city (id integer primary key, name text)')
+  await write(a, 'create table made (city integer primary key, times integer)')
+  await write(
+    a,
+    'create trigger making after insert on city begin insert into made values (new.id, 1); end',
+  )
   const west = { group: 'west', join: [a.url] }
   const b = await start('b', west)
   await write(b, "insert into city values (1, 'Ulm')")
@@ -257,12 +262,22 @@ test('what a removed group had not shipped is kept, and handed in again', async 
   await untilRows(again, 'select id, name from city', [[1, 'Ulm']])
   const [file] = (await (await fetch(`${again.url}/admin/lost`)).json()) as { file: string }[]
   const replayed = await fetch(`${again.url}/admin/lost/${file?.file}/replay`, { method: 'POST' })
-  equal(((await replayed.json()) as { replayed: number }).replayed, 2)
+  deepEqual(await replayed.json(), {
+    ...{ file: file?.file, replayed: 2, conflicts: [], skipped: [], triggersSetAside: ['making'] },
+  })
   const rows = [
     [1, 'Kiel'],
     [2, 'Bonn'],
   ]
   for (const node of [a, again]) await untilRows(node, 'select id, name from city', rows)
+  await write(again, "insert into city values (3, 'Jena')")
+  const made = 'select city, times from made order by city'
+  for (const node of [a, again])
+    await untilRows(
+      node,
+      made,
+      [1, 2, 3].map((id) => [id, 1]),
+    )
 })
 
 async function freePort(): Promise<number> {

@@ -8,7 +8,7 @@ import type { NodeStatus } from '../model/status.ts'
 import type { EventSink, NodeEvent, SnapshotFile } from '../node/ports.ts'
 import type { FaultCommand, LostTransactions, NodeService } from '../server/service.ts'
 import { listLostFiles, lostFolder, readLostFile } from '../store/apply/lost-file.ts'
-import { columnsIn, describeLost, replayPrograms } from '../store/apply/lost-replay.ts'
+import { columnsIn, describeLost, replayPrograms, schemaIn } from '../store/apply/lost-replay.ts'
 import type { SnapshotFiles } from '../store/files/snapshot-files.ts'
 
 export interface FaceOptions {
@@ -113,8 +113,10 @@ export class NodeFace implements NodeService, EventSink {
     let replayed = 0
     const conflicts: unknown[] = []
     const skipped = new Set<string>()
-    for (const work of replayPrograms(lost, columnsIn(this.#options.file))) {
+    const setAside = new Set<string>()
+    for (const work of replayPrograms(lost, schemaIn(this.#options.file))) {
       for (const table of work.skipped) skipped.add(table)
+      for (const trigger of work.setAside) setAside.add(trigger)
       const request = { kind: 'write', program: work.program, ack: 'majority' } as const
       const reply = await this.request({ ...request, timeoutMs: REPLAY_TIMEOUT_MS })
       if (reply.kind === 'error') throw fromErrorData(reply.error)
@@ -123,7 +125,7 @@ export class NodeFace implements NodeService, EventSink {
       if (error === undefined) replayed += 1
       else conflicts.push({ entry: work.index, ...error })
     }
-    return { file, replayed, conflicts, skipped: [...skipped] }
+    return { file, replayed, conflicts, skipped: [...skipped], triggersSetAside: [...setAside] }
   }
 }
 

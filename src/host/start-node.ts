@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { crc32 } from 'node:zlib'
 import { present } from '../base/assert.ts'
 import { type NodeId, toTerm } from '../base/brand.ts'
-import { type ErrorData, QuorateError } from '../base/errors.ts'
+import { type ErrorData, fromErrorData, QuorateError } from '../base/errors.ts'
 import { prngFromSeed } from '../base/prng.ts'
 import { RELEASE } from '../base/release.ts'
 import { entryChecksum } from '../model/entry-codec.ts'
@@ -191,6 +191,7 @@ class Host implements RunningNode {
     })
     this.#run(state)
     void this.#updateUrl(signal)
+    await this.#gotContent(signal)
   }
 
   request(request: NodeRequest, done: (reply: NodeReply) => void): void {
@@ -368,6 +369,19 @@ class Host implements RunningNode {
       this.#driver?.tick()
       this.#face.tick()
     }, TICK_MS)
+  }
+
+  /** A joiner with nothing of the log has no rows to serve before its first snapshot has come. */
+  async #gotContent(signal: AbortSignal): Promise<void> {
+    const driver = present(this.#driver, () => 'driver')
+    if (driver.order.commit > 0) return
+    const failures: ErrorData[] = []
+    void this.failed.then((error) => failures.push(error))
+    while (!driver.ready) {
+      await sleep(TICK_MS, undefined, { signal })
+      const [failure] = failures
+      if (failure !== undefined) throw fromErrorData(failure)
+    }
   }
 
   #position(): number | null {

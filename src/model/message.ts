@@ -108,6 +108,8 @@ export type OriginMessage =
       /** Of the sender's group, to tell an old leader from a new one. */
       readonly term: Term
       readonly leads: boolean
+      /** Origins that it exchanges nothing with, as was asked for. Absent: none. */
+      readonly cut?: readonly string[]
     }
   /** From the leader of one group to that of another: core's ExchangeMessage, whose entries are OriginEntry. */
   | { readonly kind: 'exchange'; readonly origin: string; readonly message: OriginExchange }

@@ -36,6 +36,8 @@ export interface GroupStatus {
   readonly linked: boolean | null
   /** Told not to exchange anything with it. */
   readonly cut: boolean | null
+  /** Its leader was told not to exchange anything with this group. */
+  readonly cutThere: boolean | null
   /** Groups that are not known to know of it: until they are it neither writes nor counts for levels. */
   readonly unknownTo: readonly string[] | null
   /** Entries that some group is known to hold and this one has not applied. */

@@ -165,13 +165,16 @@ function decodePlain(m: Header): PeerMessage {
       const index = m['index'] === null ? null : logIndex(m['index'], 'index')
       return { kind, term: term(m['term'], 'term'), id: whole(m['id'], 'id'), index }
     }
-    case 'leads':
+    case 'leads': {
+      const { cut } = m
       return {
         kind,
         origin: originName(m['origin'], 'origin'),
         term: term(m['term'], 'term'),
         leads: flag(m['leads'], 'leads'),
+        ...(cut === undefined ? {} : { cut: list(cut, 'cut').map((at) => originName(at, 'cut')) }),
       }
+    }
     default:
       return decodeSnapshot(m)
   }

@@ -1,5 +1,7 @@
 import { deepEqual, equal } from 'node:assert/strict'
 import { test } from 'node:test'
+import { decodeRequest } from '../model/request-codec.ts'
+import { Forwarder } from './forwarder.ts'
 import { codeOf, GroupWorld, program } from './origins/test-world.ts'
 
 /** One group of three, and a change of the schema for which another one would have to stop. */
@@ -45,4 +47,22 @@ test('what failed as a statement is told, however often it was sent', (t) => {
   world.ask(leader, { ...stream, open: true, end: true, program: null, timeoutMs: 1_000 })
   world.until('an answer', () => answer.reply !== null)
   equal(answer.reply && codeOf(answer.reply), 'SQL_ERROR')
+})
+
+test('a write waits until there is a log to say where it stood', () => {
+  const sent: unknown[] = []
+  const order = { commit: 0, leader: 'a1' }
+  const send = (_to: string, { body }: { readonly body: Uint8Array }): void => {
+    const request = decodeRequest(body)
+    sent.push(request.kind === 'write' ? request.program.id : request.kind)
+  }
+  const context = { order, options: { self: 'a2' }, ports: { transport: { send } }, now: () => 0 }
+  const forwarder = new Forwarder(context as never, 'session', 0, () => {})
+  const write = { kind: 'write', program: program('select 1'), ack: 'majority' } as const
+  forwarder.start({ ...write, timeoutMs: 1_000 }, () => {})
+  forwarder.tick(0)
+  deepEqual(sent, [])
+  order.commit = 7
+  forwarder.tick(0)
+  deepEqual(sent, [{ session: 'session', number: 1, since: 7 }])
 })

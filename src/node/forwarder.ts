@@ -68,8 +68,12 @@ export class Forwarder {
 
   /** Sends a request to the leader, now or as soon as there is one. */
   start(request: TravellingRequest, done: (reply: NodeReply) => void): void {
-    const find = (): NodeId | null => this.#context.order.leader
-    this.#add(this.#numbered(request), done, { find, isElsewhere: false, once: false })
+    const find = (): NodeId | null => {
+      const { order } = this.#context
+      // Who has nothing of the log yet can't say where it stood before a write was sent.
+      return request.kind === 'write' && order.commit === 0 ? null : order.leader
+    }
+    this.#add(request, done, { find, isElsewhere: false, once: false })
   }
 
   /** Asks one particular node. */
@@ -197,6 +201,7 @@ export class Forwarder {
       })
       return
     }
+    if (!errand.isElsewhere) errand.request = this.#numbered(errand.request)
     errand.to = target
     errand.doubts += 1
     errand.sentAt = this.#context.now()

@@ -15,7 +15,7 @@ const ORIGINS: OriginsStatus = {
   epoch: 2,
   groups: ['east', 'west'].map((name) => ({
     ...{ name, origin: `${name}-abc123`, standing: 'writes', zone: null, nodes: [], applied: 3 },
-    ...{ linked: true, cut: false, unknownTo: [], behind: 0 },
+    ...{ linked: true, cut: false, cutThere: false, unknownTo: [], behind: 0 },
   })),
   held: false,
   stableLagMs: 5,

@@ -2,6 +2,7 @@
 import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import type { FastifyInstance } from 'fastify'
+import { QuorateError } from '../base/errors.ts'
 import { type Changes, encodeChanges } from '../model/changes.ts'
 import { bad } from '../model/fields.ts'
 import type { NodeReply, NodeRequest } from '../model/request.ts'
@@ -32,6 +33,10 @@ export function addPublicRoutes(
   })
   app.get('/status', (_request, reply) => send(reply, 200, service.status()))
   app.get('/topology', async (_request, reply) => {
+    const { name, log } = service.status()
+    // A client names its writes by where the log stands, which is not known here yet.
+    if (log.committed === 0)
+      throw new QuorateError('NOT_READY', `${name} has nothing of the log yet.`)
     const token = await currentToken(service)
     send(reply, 200, { ...topologyOf(service), session: token })
   })

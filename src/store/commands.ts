@@ -109,7 +109,7 @@ export function compact({ log, origins }: Opened, to: LogIndex): void {
     origins.cutThrough(to)
     log.deleteThrough(to)
   })
-  log.load()
+  log.notedDropped(to)
 }
 
 /**

@@ -217,6 +217,21 @@ export class Log {
     }
   }
 
+  /** Everything through `to` is gone. What is left is known: to read it again would read all of the log. */
+  notedDropped(to: LogIndex): void {
+    const { terms, members } = this.#state
+    const base = { term: this.termAt(to), index: to }
+    this.#state = {
+      ...this.#state,
+      base,
+      terms: [base, ...terms.filter(({ index }) => index > to)],
+      members: [
+        { index: to, members: this.membersAt(to) },
+        ...members.filter(({ index }) => index > to),
+      ],
+    }
+  }
+
   /** The term of an entry that is held, or of the base. */
   termAt(index: LogIndex): Term {
     const { base, last, terms } = this.#state

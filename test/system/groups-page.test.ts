@@ -45,6 +45,7 @@ const VARYING: readonly (readonly [RegExp, string])[] = [
   [/cluster [0-9a-f]{16}/g, 'cluster ID'],
   [/position \d+/g, 'position N'],
   [/http:\/\/127\.0\.0\.1:\d+/g, 'URL'],
+  [/final up to [\d.:]+ (?:m?s )?ago/g, 'final up to TIME ago'],
   // Counts of entries, and memory.
   [/(writes|ready) .*(?=URL|\b\w+-ORIGIN)/g, '$1 … '],
   [/^(group|id) .*$/gm, '$1 …'],

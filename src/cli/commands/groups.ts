@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import { QuorateError } from '../../base/errors.ts'
 import type { GroupStatus, NodeStatus, OriginsStatus } from '../../model/status.ts'
+import { cutSentences } from '../../node/origins/origins-status.ts'
 import { type CommonFlags, targetOf, withJson, withTarget } from '../common.ts'
 import { getJson, postJson, statusOf, type Target } from '../node-client.ts'
 import { print, printJson, usageError } from '../output.ts'
@@ -112,10 +113,13 @@ interface KeeperFlags {
 async function moveKeeper(group: string, flags: CommonFlags & KeeperFlags): Promise<void> {
   const { force = false, alone = false } = flags
   if (alone && !force) throw usageError('--alone goes with --force only.')
+  const target = targetOf(flags)
+  const { keeper } = await originsOf(target)
   const body = { group, force, alone }
-  const answer = await postJson(targetOf(flags), '/admin/group-keeper', body, AGREE_TIMEOUT_MS)
+  const answer = await postJson(target, '/admin/group-keeper', body, AGREE_TIMEOUT_MS)
+  const since = keeper === group ? 'already' : 'now'
   if (flags.json) printJson(answer)
-  else print(`${printable(group)} orders changes of schema, rules and groups now.`)
+  else print(`${printable(group)} orders changes of schema, rules and groups ${since}.`)
 }
 
 function link(groups: Command, kind: 'cut' | 'heal', description: string, did: string): void {
@@ -178,6 +182,8 @@ export function groupLines(origins: OriginsStatus, paint: Paint): string[] {
   const lines = tableLines(columns, rows, paint)
   lines.push('', `${origins.keeper} orders changes of schema, rules and groups.`)
   if (origins.stableLagMs !== null) lines.push(finality(origins.stableLagMs))
+  const cuts = origins.groups.flatMap((group) => cutSentences(group, origins.group))
+  lines.push(...cuts.map((sentence) => paint('yellow', `! ${sentence}`)))
   for (const { name, unknownTo } of origins.groups) {
     if (unknownTo === null || unknownTo.length === 0) continue
     const others = unknownTo.join(', ')
@@ -223,9 +229,9 @@ function stateOf({ standing, nodes, linked, unknownTo }: GroupStatus): Cell {
   return isKnown ? { text: 'writes' } : { text: 'joining', style: 'yellow' }
 }
 
-function linkOf({ linked, cut, standing }: GroupStatus): Cell {
+function linkOf({ linked, cut, cutThere, standing }: GroupStatus): Cell {
   if (standing === 'removed') return { text: '·' }
-  if (cut === true) return { text: 'cut', style: 'red' }
+  if (cut === true || cutThere === true) return { text: 'cut', style: 'red' }
   if (linked === null) return { text: '·' }
   return linked ? { text: 'up' } : { text: 'down', style: 'red' }
 }

@@ -10,6 +10,9 @@ What a leader had answered at ack local, or not answered at all, and no majority
 its leadership, is undone and kept in a file at that node. Each node keeps its own: give its --url.
 So does a group that was removed with what it had sent to nobody.
 
+A replay does each entry again as one transaction, or leaves it and says why. What triggers did is
+among its rows: those don't fire for it.
+
 Examples:
   quorate lost --url http://10.0.0.1:7001
   quorate lost show FILE

@@ -6,6 +6,7 @@ import { ACK_FORM, READ_FORM } from '../../model/levels.ts'
 import { toAck, toRead, whole } from '../arguments.ts'
 import { type CommonFlags, targetOf, withJson, withTarget } from '../common.ts'
 import { print, printJson, usageError } from '../output.ts'
+import { Patience } from '../patience.ts'
 import { MODES, type RenderMode } from '../shell/render.ts'
 import { counted, type Paint, paintFor, printable, tableLines } from '../terminal.ts'
 
@@ -73,9 +74,11 @@ async function run(statement: string | undefined, flags: SqlFlags): Promise<void
 
 async function runOne(statement: string, flags: SqlFlags): Promise<void> {
   const { urls, token } = targetOf(flags)
+  const patience = new Patience((text) => process.stderr.write(text))
   await using db = connect(urls, {
     timeoutMs: flags.timeout,
     ...(token === null ? {} : { token }),
+    ...(flags.json ? {} : { retrying: patience.retrying }),
     ...(flags.read === undefined ? {} : { read: flags.read }),
     ...(flags.ack === undefined ? {} : { ack: flags.ack }),
   })

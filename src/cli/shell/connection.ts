@@ -21,6 +21,7 @@ import type { Statement, StatementResult } from '../../model/program.ts'
 import type { AckLevel, ReadLevel } from '../../model/request.ts'
 import { firstKeyword, tokenize } from '../../model/sql-tokens.ts'
 import type { Target } from '../node-client.ts'
+import type { Patience } from '../patience.ts'
 
 /**
  * `lost`: a transaction went without the user's doing. What follows was meant for inside of it, so
@@ -63,16 +64,19 @@ export class ShellConnection {
   levels: Levels
   readonly #session = new Session()
   readonly #caller: Caller
+  readonly #patience: Patience | undefined
   /** PRAGMAs by name as the user last gave them. */
   readonly #settings = new Map<string, string>()
   #at: { readonly baton: string; readonly url: string } | null = null
   #state: TransactionState = 'none'
 
   /** Does not connect yet. */
-  constructor(target: Target, levels: Levels) {
+  constructor(target: Target, levels: Levels, patience?: Patience) {
     this.levels = levels
+    this.#patience = patience
     const nodes = new Nodes(target.urls, true)
-    this.#caller = new Caller(nodes, nodeTransport(), target.token ?? undefined)
+    const { token } = target
+    this.#caller = new Caller(nodes, nodeTransport(), token ?? undefined, patience?.retrying)
   }
 
   get state(): TransactionState {
@@ -86,6 +90,7 @@ export class ShellConnection {
 
   /** Runs one statement. Throws what the node says, or the signal's reason. */
   async run(statement: Statement, signal?: AbortSignal): Promise<StatementResult> {
+    this.#patience?.begin()
     const first = firstKeyword(statement.sql)
     if (this.#state === 'lost') return this.#afterLoss(first)
     if (this.#state === 'open') return await this.#inside(statement, signal)
@@ -98,6 +103,7 @@ export class ShellConnection {
 
   /** Runs statements inside the open transaction in one round trip, until the first error. */
   async runAll(statements: readonly Statement[], signal?: AbortSignal): Promise<Ran> {
+    this.#patience?.begin()
     if (this.#state !== 'open') return { done: 0, error: gone() }
     const pipeline = await this.#exchange([batchOf(statements)], signal)
     const answer = pipeline.results[0]

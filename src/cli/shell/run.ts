@@ -1,6 +1,7 @@
 /** Starts a shell on what there is: a terminal, a script on standard input, or one statement. */
 import { RELEASE } from '../../base/release.ts'
 import type { Target } from '../node-client.ts'
+import { Patience } from '../patience.ts'
 import { type Levels, ShellConnection } from './connection.ts'
 import { interact } from './interactive.ts'
 import type { RenderMode } from './render.ts'
@@ -30,11 +31,15 @@ export async function runShell(
     settings.mode = given.mode
     settings.headers = given.headers
   } else if (!given.headers) settings.headers = false
-  const connection = new ShellConnection(target, levels)
+  const err = (text: string): unknown => process.stderr.write(text)
+  const patience = new Patience((text) => {
+    if (settings.mode !== 'json') err(text)
+  })
+  const connection = new ShellConnection(target, levels, patience)
   const shell = new Shell({
     ...{ connection, target, settings, terminal },
     out: (text) => process.stdout.write(text),
-    err: (text) => process.stderr.write(text),
+    err,
   })
   try {
     if (person) {

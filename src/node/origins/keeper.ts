@@ -179,7 +179,7 @@ export class Keeper {
     this.#removals.push({ origin, deadline, done })
   }
 
-  /** Another group keeps from now on, once nothing else is under way. */
+  /** Another group keeps from now on, once nothing else is under way; nothing to do if it does already. */
   moveKeeper(group: string, deadline: number, done: Answer<Cluster>): void {
     this.#moves.push({ group, deadline, done })
   }
@@ -305,6 +305,11 @@ export class Keeper {
     if (move === undefined) return
     const { group, deadline, done } = move
     const known = this.#find(group)
+    if (known?.origin === this.#cluster.keeper) {
+      this.#moves.shift()
+      done({ value: this.#cluster })
+      return
+    }
     const refusal = this.#whyNotMove(group, known)
     const barrier = this.#needs.barrier()
     const isFree = !this.#busy && this.#tasks.length === 0 && barrier?.isIdle === true
@@ -321,11 +326,7 @@ export class Keeper {
   #whyNotMove(group: string, known: ClusterOrigin | null): ErrorData | null {
     if (known === null) return unknownGroup(group)
     if (this.#needs.exchanging.isLinked(known.origin)) return null
-    const detail =
-      known.origin === this.#cluster.keeper
-        ? `Group ${group} keeps the cluster's members, schema and rules already.`
-        : `Group ${group} is not in contact.`
-    return { code: 'TAKEOVER_UNSAFE', detail }
+    return { code: 'TAKEOVER_UNSAFE', detail: `Group ${group} is not in contact.` }
   }
 
   #handOn(keeper: string, barrier: Barrier, done: Answer<Cluster>): void {

@@ -11,7 +11,11 @@ function setUp(allowed: readonly string[] = ['b', 'c']) {
   const changes: string[] = []
   const links = new OriginLinks('a', {
     now: () => clock.now,
-    send: (to, { leads, term }) => sent.push(`${to} ${leads ? `leads ${term}` : 'no'}`),
+    send: (to, { leads, term, cut = [] }) => {
+      sent.push(
+        [to, leads ? `leads ${term}` : 'no', ...cut.map((origin) => `cut ${origin}`)].join(' '),
+      )
+    },
     isFellow: (node) => node === A2,
     mayExchange: (origin) => allowed.includes(origin),
     changed: (origin, up) => changes.push(`${origin} ${up ? 'up' : 'down'}`),
@@ -51,6 +55,32 @@ test('a cut ends an exchange, and its end brings it back', () => {
   links.cut('c', true)
   links.cut('c', false)
   deepEqual(changes, ['c up', 'c down', 'c up'])
+})
+
+test('a leader tells whom it was asked to cut off, and is cut off there too', () => {
+  const { links, sent, changes, leads } = setUp()
+  links.link(B1, true)
+  links.leads(true, toTerm(1))
+  links.cut('b', true)
+  links.remind()
+  links.cut('b', false)
+  deepEqual(sent, ['b1 no', 'b1 leads 1', 'b1 leads 1 cut b', 'b1 leads 1 cut b', 'b1 leads 1'])
+  const say = (cut?: readonly string[]): void => {
+    const says = { kind: 'leads', origin: 'b', term: toTerm(3), leads: true } as const
+    links.told(B1, cut === undefined ? says : { ...says, cut })
+  }
+  for (const [cut, isCut] of [
+    [['c'], false],
+    [['c', 'a'], true],
+    [undefined, false],
+  ] as const) {
+    say(cut)
+    equal(links.isCutBy('b'), isCut)
+    equal(links.leaderOf('b'), B1)
+  }
+  deepEqual(changes, ['b up', 'b down', 'b up'])
+  leads(C1, 'c', 1)
+  equal(links.isCutBy('c'), false)
 })
 
 test('who is not to be exchanged with may still be asked', () => {

@@ -1,7 +1,8 @@
 /**
  * Who leads which group, as its nodes say themselves: every node tells every linked node of another
  * group whether it leads. An exchange with a group runs over the link to the one that says so with
- * the highest term.
+ * the highest term. A leader that was told to exchange nothing with a group says so too, so that the
+ * link is down on both sides and both know why.
  */
 import { type NodeId, type Term, toTerm } from '../../base/brand.ts'
 import type { OriginMessage } from '../../model/message.ts'
@@ -15,6 +16,8 @@ type Leads = Extract<OriginMessage, { readonly kind: 'leads' }>
 interface Claim {
   readonly origin: string
   readonly term: Term
+  /** It was told not to exchange anything with this group. */
+  readonly cut: boolean
   /** When the node was heard last, monotonic ms. */
   heardAt: number
 }
@@ -55,6 +58,12 @@ export class OriginLinks {
     return this.#cut
   }
 
+  /** Whether the leader of the origin's group was told to exchange nothing with this one. */
+  isCutBy(origin: string): boolean {
+    const leader = this.leaderOf(origin)
+    return leader !== null && this.#claims.get(leader)?.cut === true
+  }
+
   /** The node that leads the origin's group as far as is known, whether or not it is exchanged with. */
   leaderOf(origin: string): NodeId | null {
     let best: { readonly node: NodeId; readonly term: Term } | null = null
@@ -76,11 +85,13 @@ export class OriginLinks {
   }
 
   /** A node said whether it leads. */
-  told(node: NodeId, { origin, term, leads }: Leads): void {
+  told(node: NodeId, { origin, term, leads, cut }: Leads): void {
     const was = this.#claims.get(node)
     if (was !== undefined && was.origin === origin && term < was.term) return
-    if (leads) this.#claims.set(node, { origin, term, heardAt: this.#needs.now() })
-    else this.#claims.delete(node)
+    if (leads) {
+      const isCut = cut?.includes(this.#self) === true
+      this.#claims.set(node, { origin, term, cut: isCut, heardAt: this.#needs.now() })
+    } else this.#claims.delete(node)
     this.refresh()
   }
 
@@ -88,7 +99,7 @@ export class OriginLinks {
   leads(leads: boolean, term: Term): void {
     if (leads === this.#says.leads && (!leads || term === this.#says.term)) return
     this.#says = { leads, term }
-    for (const node of this.#linked) this.#tell(node)
+    this.#tellAll()
   }
 
   /** A node that leads said something. */
@@ -105,7 +116,7 @@ export class OriginLinks {
    * though its link seems to be up.
    */
   remind(): void {
-    if (this.#says.leads) for (const node of this.#linked) this.#tell(node)
+    if (this.#says.leads) this.#tellAll()
     for (const node of this.#up.values()) {
       const claim = this.#claims.get(node)
       if (claim !== undefined && this.#isSilent(claim)) {
@@ -118,6 +129,7 @@ export class OriginLinks {
   cut(origin: string, cut: boolean): void {
     if (cut) this.#cut.add(origin)
     else this.#cut.delete(origin)
+    if (this.#says.leads) this.#tellAll()
     this.refresh()
   }
 
@@ -129,7 +141,7 @@ export class OriginLinks {
       if (origin === this.#self || this.#cut.has(origin)) continue
       if (!this.#needs.mayExchange(origin)) continue
       const leader = this.leaderOf(origin)
-      if (leader !== null) now.set(origin, leader)
+      if (leader !== null && !this.isCutBy(origin)) now.set(origin, leader)
     }
     this.#up = now
     for (const [origin, node] of was) {
@@ -144,8 +156,13 @@ export class OriginLinks {
     return this.#needs.now() - heardAt > SILENT_MS
   }
 
+  #tellAll(): void {
+    for (const node of this.#linked) this.#tell(node)
+  }
+
   #tell(node: NodeId): void {
     if (this.#needs.isFellow(node)) return
-    this.#needs.send(node, { kind: 'leads', origin: this.#self, ...this.#says })
+    const cut = this.#cut.size > 0 ? { cut: [...this.#cut] } : {}
+    this.#needs.send(node, { kind: 'leads', origin: this.#self, ...this.#says, ...cut })
   }
 }

@@ -134,6 +134,40 @@ test('a removed group learns that less of it counts by now, and keeps the rest',
   equal(keptAt(world, 'b1').includes(own), true)
 })
 
+test('a group that both sides of a cut removed hears of the later version from either', (t) => {
+  const world = new GroupWorld(t, { groups: { a: 1, b: 1, c: 1 } })
+  world.ready()
+  world.must('c1', "insert into kv values (0, 'x', 0)", 'all')
+  world.cut('b', 'c')
+  world.cut('a', 'b')
+  world.run(200)
+  // Only a gets it.
+  world.must('c1', INSERT, 2)
+  const own = originsOf(world, 'c1').applied.get('c') ?? 0
+  world.cut('a', 'c')
+  world.run(3_000)
+  const begin = (at: string, command: AdminCommand) =>
+    world.begin(at, { kind: 'admin', command, timeoutMs: 10_000 })
+  const taking = { kind: 'moveKeeper', group: 'b', force: true, alone: true } as const
+  const answers = [
+    begin('a1', { kind: 'removeGroup', group: 'b' }),
+    begin('a1', { kind: 'removeGroup', group: 'c' }),
+    begin('b1', taking),
+  ]
+  world.until('the take-over', () => originsOf(world, 'b1').state.cluster.keeper === 'b')
+  answers.push(begin('b1', { kind: 'removeGroup', group: 'c' }))
+  world.until('answers', () => answers.every(({ reply }) => reply?.kind === 'admin'))
+  world.cut('a', 'c', false)
+  const isOut = (group: string): boolean => standingAt(world, 'c1', group)?.kind === 'removed'
+  world.until('news of a', () => isOut('b') && isOut('c'))
+  deepEqual(keptAt(world, 'c1'), [])
+  world.cut('a', 'c')
+  // By what it knows b is none of the cluster, but neither is c, and what b says is later.
+  world.cut('b', 'c', false)
+  world.until('news of b', () => isOut('a'))
+  deepEqual(keptAt(world, 'c1'), [own])
+})
+
 test('a group that joins anew is meant by its name, also while the one before is frozen again', (t) => {
   const world = new GroupWorld(t, { groups: { a: 1, b: 1, c: 1 } })
   world.ready()

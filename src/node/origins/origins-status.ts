@@ -37,14 +37,17 @@ function groupOf(origins: Origins, { origin, name, standing, zone }: ClusterOrig
     nodes: origins.state.nodes.get(origin) ?? [],
     applied,
   }
-  if (exchange === null)
-    return { ...common, linked: null, cut: null, unknownTo: null, behind: null }
+  if (exchange === null) {
+    const unknown = { linked: null, cut: null, cutThere: null, unknownTo: null, behind: null }
+    return { ...common, ...unknown }
+  }
   const members = [...exchange.members.origins.keys()]
   const known = members.map((member) => exchange.heldBy(member).get(origin) ?? 0)
   return {
     ...common,
     linked: origin === origins.self || linkedTo(origins, origin),
     cut: origins.links.cuts.has(origin),
+    cutThere: origins.links.isCutBy(origin),
     unknownTo: exchange.unawareOf(origin).map((each) => origins.nameOf(each)),
     behind: Math.max(0, ...known.map((held) => held - applied)),
   }
@@ -53,6 +56,23 @@ function groupOf(origins: Origins, { origin, name, standing, zone }: ClusterOrig
 /** Null: this group was told to leave it out, and gets its entries from others. */
 function linkedTo(origins: Origins, origin: string): boolean | null {
   return origins.mayExchange(origin) ? origins.links.up.has(origin) : null
+}
+
+/**
+ * That nothing is exchanged with a group by command, at whose, and how that ends.
+ *
+ * @param own the name of the group that says so
+ */
+export function cutSentences(group: GroupStatus, own: string): readonly string[] {
+  const { name, nodes, standing, cut, cutThere } = group
+  if (standing === 'removed') return []
+  const nothing = `Nothing is exchanged with group ${name}, as was asked for`
+  const [node] = nodes
+  const at = node === undefined ? '' : ` --url ${node.url}`
+  return [
+    ...(cut === true ? [`${nothing}: quorate groups heal ${name}.`] : []),
+    ...(cutThere === true ? [`${nothing} there: quorate groups heal ${own}${at}`] : []),
+  ]
 }
 
 /** Sentences about what needs a person. */
@@ -80,11 +100,9 @@ export function originAlarmsOf(origins: Origins): readonly string[] {
       `The last ${count} entries of this group were made when it was removed: nobody has them.`,
     )
   }
-  for (const origin of origins.links.cuts) {
-    const group = origins.nameOf(origin)
-    alarms.push(
-      `Nothing is exchanged with group ${group}, as was asked for: quorate groups heal ${group}.`,
-    )
+  const own = origins.nameOf(origins.self)
+  for (const each of origins.state.cluster.origins) {
+    alarms.push(...cutSentences(groupOf(origins, each), own))
   }
   for (const origin of exchange.members.origins.keys()) {
     const away = exchange.unawareOf(origin).filter((each) => !exchange.inReach.has(each))

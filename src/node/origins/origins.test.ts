@@ -1,6 +1,8 @@
-import { deepEqual, equal } from 'node:assert/strict'
+import { deepEqual, equal, match } from 'node:assert/strict'
 import { test } from 'node:test'
+import { present } from '../../base/assert.ts'
 import type { AckLevel } from '../../model/request.ts'
+import { originAlarmsOf, originsStatusOf } from './origins-status.ts'
 import { codeOf, GroupWorld, program } from './test-world.ts'
 
 const ROWS = 'select id, value, n from kv order by id'
@@ -216,7 +218,19 @@ test('a cut between groups, asked for by a person, outlives a leader', (t) => {
     const command = { kind: 'cutGroup', group: 'b', cut: isCut } as const
     equal(codeOf(world.ask(name, { kind: 'admin', command, timeoutMs: 1_000 })), 'admin')
   }
+  const told = (name: string) => {
+    const status = originsStatusOf(world.driver(name).origins, 0)
+    return (status?.groups ?? []).map(({ linked, cut, cutThere }) => [linked, cut, cutThere])
+  }
   cut('a2', true)
+  world.run(100)
+  const own = [true, false, false]
+  deepEqual(told(world.leader('a')), [own, [false, true, false]])
+  deepEqual(told('b1'), [[false, false, true], own])
+  match(
+    originAlarmsOf(present(world.driver('b1').origins, () => 'origins')).join(),
+    /group a, as was asked for there/,
+  )
   const died = world.leader('a')
   const [left = ''] = ['a1', 'a2', 'a3'].filter((name) => name !== died)
   world.run(100)
@@ -228,6 +242,7 @@ test('a cut between groups, asked for by a person, outlives a leader', (t) => {
   equal(world.read('b1', ROWS).length, 1)
   cut(left, false)
   settled(world, 2)
+  deepEqual(told('b1'), [own, own])
 })
 
 test('entries go through others where groups have no link', (t) => {

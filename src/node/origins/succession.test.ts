@@ -55,7 +55,8 @@ test('another group keeps, and the one before can be removed', (t) => {
   world.until('news', () => ['a1', 'b3', 'c1'].every((name) => keeperAt(world, name) === 'b'))
   schemaChanges(world, ['a1', 'b2', 'c1'])
   equal(move(world, 'a1', 'none'), 'GROUP_UNKNOWN')
-  equal(move(world, 'a1', 'b'), 'TAKEOVER_UNSAFE')
+  equal(move(world, 'a1', 'b'), 'admin')
+  equal(move(world, 'b1', 'b', { force: true }), 'admin')
   const command = { kind: 'removeGroup', group: 'a' } as const
   equal(codeOf(world.ask('c1', { kind: 'admin', command, timeoutMs: TIMEOUT_MS })), 'admin')
   schemaChanges(world, ['b1', 'b2', 'c1'])

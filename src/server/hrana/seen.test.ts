@@ -23,7 +23,7 @@ test('there is no replication index, and one that comes says nothing', async (t)
     ...{ strategy: 'peer', group: 'east', keeper: 'east', epoch: 1, held: false, stableLagMs: 1 },
     groups: ['east'].map((name) => ({
       ...{ name, origin: 'east-abc123', standing: 'writes', zone: null, nodes: [], applied: 1 },
-      ...{ linked: true, cut: false, unknownTo: [], behind: 0 },
+      ...{ linked: true, cut: false, cutThere: false, unknownTo: [], behind: 0 },
     })),
   }
   server.node.origins = origins

@@ -5,15 +5,15 @@
  */
 import type { Prng } from '../../base/prng.ts'
 import type { Edge } from '../../core/order/clock/exchange/test-graphs.ts'
-import { holds } from '../../core/order/clock/frontier.ts'
 import type { AdminCommand } from '../../model/request.ts'
 import type { SimNetwork } from '../network.ts'
 import { type Asking, ask, doorOf } from './admin.ts'
 import type { EntryChecker } from './entries.ts'
 import type { Graph } from './graph.ts'
 import type { Incarnation } from './incarnation.ts'
-import { handIn, keptAt, leftAt, type Unshipped } from './leaving.ts'
-import { isOut, lastIn, writersOf } from './membership.ts'
+import { handIn, type Unshipped } from './leaving.ts'
+import { writersOf } from './membership.ts'
+import { Outs, saysSplit } from './outs.ts'
 import { type OriginsProfile, PEOPLE_ACTS, type PeopleAct } from './profile.ts'
 
 /** The world as people may change it. */
@@ -54,8 +54,6 @@ const ENTERINGS_MAX = 4
 const LOOK_US = 1_000_000
 /** When nothing gets on for so long, machines that were given up are started again, µs. */
 const DESPAIR_US = 25_000_000
-/** Who has not met anybody for so long will not. */
-const LONELY_US = 10_000_000
 
 export class People {
   readonly counts = {
@@ -81,12 +79,12 @@ export class People {
   #partedTo = 0
   /** The last time that the groups did not agree. */
   #agreedAt = 0
-  /** Removed groups whose lost work was looked at. */
-  readonly #kept = new Map<Incarnation, Unshipped | null>()
+  readonly #outs: Outs
 
   constructor(realm: Realm, prng: Prng) {
     this.#realm = realm
     this.#prng = prng
+    this.#outs = new Outs(realm)
     if (realm.profile.peopleEveryUs > 0) this.#plan()
   }
 
@@ -129,7 +127,7 @@ export class People {
         return
       }
       case 'return': {
-        const out = this.#in('here').find((each) => this.#knowsItIsOut(each))
+        const out = this.#in('here').find((each) => this.#outs.knows(each))
         if (out !== undefined) this.#return(out)
         return
       }
@@ -161,8 +159,8 @@ export class People {
 
   /** It joins anew, with what was not shipped. */
   #return(out: Incarnation): void {
-    if (this.#in('here').length === 1 || !this.#isHeldByAll(out) || !this.#look(out)) return
-    const unshipped = this.#kept.get(out) ?? null
+    if (this.#in('here').length === 1 || !this.#outs.isDone(out)) return
+    const unshipped = this.#outs.keptBy(out)
     this.#realm.end(out)
     this.counts.returned += 1
     this.#enter(this.#prng.percent(50) ? out.called : null, (joined) => {
@@ -176,7 +174,7 @@ export class People {
     this.#handing += 1
     const attempt = (): void => {
       const leader = joined.group.leader()
-      if (joined.state === 'over' || this.#knowsItIsOut(joined)) this.#handing -= 1
+      if (joined.state === 'over' || this.#outs.knows(joined)) this.#handing -= 1
       else if (leader?.driver?.origins?.mayRun !== true) schedule.after(200_000, life, attempt)
       else {
         note('people', `hand in ${unshipped.names} at ${leader.name}`)
@@ -390,29 +388,14 @@ export class People {
   #allOutsAreLookedAt(): boolean {
     const outs = this.#in('here').filter(({ origin }) => !this.#isMember(origin))
     for (const out of outs) {
-      if (saysSplit(out)) this.counts.split += 1
-      if (this.#isOnItsOwn(out) || saysSplit(out)) this.#giveUp(out)
-      if (!this.#knowsItIsOut(out) || !this.#isHeldByAll(out) || !this.#look(out)) continue
+      const isSplit = saysSplit(out)
+      if (isSplit) this.counts.split += 1
+      if (isSplit || this.#outs.isOnItsOwn(out, this.#agreedAt)) this.#outs.giveUp(out)
+      if (!this.#outs.knows(out) || !this.#outs.isDone(out)) continue
       if (this.#prng.percent(50)) this.#return(out)
       else this.#realm.end(out)
     }
     return outs.length === 0
-  }
-
-  /** Nobody is there any more whom it could ask; it is not told of its removal by itself then. */
-  #isOnItsOwn(out: Incarnation): boolean {
-    const { schedule } = this.#realm
-    if (this.#knowsItIsOut(out) || schedule.now < this.#agreedAt + LONELY_US) return false
-    const links = out.group.leader()?.driver?.origins?.links.up
-    return links !== undefined && ![...links.keys()].some((origin) => this.#isMember(origin))
-  }
-
-  #giveUp(out: Incarnation): void {
-    const { entries, note, reported, end } = this.#realm
-    note('people', `${out.label} is given up`)
-    this.#realm.givenUp(out)
-    reported(leftAt(out.group, entries.unshipped(out.origin)).names)
-    end(out)
   }
 
   /** What somebody who looks at the groups would do next. */
@@ -442,37 +425,6 @@ export class People {
     const [one] = this.#members('here')
     if (lost === undefined || one === undefined) return
     this.#ask(one, { kind: 'removeGroup', group: lost.name }, () => {})
-  }
-
-  /** Notes what a removed group has kept, once it is at rest. */
-  #look(out: Incarnation): boolean {
-    if (this.#kept.has(out)) return true
-    const leader = out.group.leader()
-    if (leader === null || !out.group.caughtUp()) return false
-    const { entries, reported } = this.#realm
-    const unshipped = keptAt(leader, entries.unshipped(out.origin))
-    this.#kept.set(out, unshipped)
-    if (unshipped !== null) reported(unshipped.names)
-    return true
-  }
-
-  #knowsItIsOut({ origin, group }: Incarnation): boolean {
-    const { entries } = this.#realm
-    const { membership } = entries
-    // As much of it counts as it knows, which may have been more before.
-    const last = lastIn(entries.clusterOf(origin), origin)
-    if (last === membership.lastOf(origin)) return isOut(membership.latest, origin)
-    // One that nobody knew of who took over has nothing of its own, and can't log what it heard.
-    const isUnknown = !membership.latest.origins.some((each) => each.origin === origin)
-    return isUnknown && group.leader()?.driver?.origins?.isRemoved === true
-  }
-
-  /** Until then less of it may count in the end, if the only one to hold it is removed as well. */
-  #isHeldByAll({ origin }: Incarnation): boolean {
-    const { entries } = this.#realm
-    const { latest } = entries.membership
-    const last = entries.membership.lastOf(origin)
-    return writersOf(latest).every((member) => holds(entries.heldBy(member), origin, last))
   }
 
   #isMember(origin: string): boolean {
@@ -505,12 +457,6 @@ export class People {
       if (!this.#stopped) then()
     })
   }
-}
-
-/** Whether a group says that it and others have removed each other. */
-function saysSplit({ group }: Incarnation): boolean {
-  const split = group.leader()?.driver?.origins?.leading?.office.splitFrom
-  return split !== undefined && split.size > 0
 }
 
 /** Whether the nodes of a group know where those of another are. */

@@ -5,10 +5,9 @@
  * one keeps or takes over. Healed, all must become equal to the twin, and silent.
  */
 import { mkdirSync, rmSync } from 'node:fs'
-import { assert, present } from '../../base/assert.ts'
+import { present } from '../../base/assert.ts'
 import type { Prng } from '../../base/prng.ts'
 import { prngFromSeed } from '../../base/prng.ts'
-import { compareFrontiers } from '../../core/order/clock/frontier.ts'
 import { decodeBatch } from '../../model/entry-codec.ts'
 import type { SessionToken } from '../../model/request.ts'
 import type { VerifyReport } from '../../node/verifier.ts'
@@ -20,10 +19,10 @@ import { Nemesis } from '../nemesis.ts'
 import { SimNetwork } from '../network.ts'
 import type { Parts, SimNode } from '../node.ts'
 import { Lifetime } from '../schedule.ts'
-import { OPS_QUERY } from '../tables.ts'
 import { BASE, type Templates } from '../templates.ts'
 import type { Write } from '../write-book.ts'
 import type { Asking } from './admin.ts'
+import { end } from './ending.ts'
 import { type Beginning, EntryChecker } from './entries.ts'
 import { Founding, type GroupPlan } from './founding.ts'
 import { type Gathering, gather } from './gathering.ts'
@@ -41,8 +40,7 @@ import {
   type OriginsProfile,
   ZONES,
 } from './profile.ts'
-import { FACTS_QUERY, FUNCTIONS, factsOf, SCHEMA_WORK } from './tables.ts'
-import { abortedOf, compare, everything, OriginsTwin } from './twin.ts'
+import { FUNCTIONS, SCHEMA_WORK } from './tables.ts'
 
 export interface OriginsWorldOptions extends LifeOptions {
   readonly seed: number
@@ -62,19 +60,8 @@ interface NewGroup extends Pick<Incarnation, 'label' | 'called' | 'origin'> {
 }
 
 const CLUSTER = 'simulated'
-/** So long nothing happens once a world is silent. */
-const SILENCE_US = 5_000_000
 /** For people to remove what is gone and bring back what was removed, step by step. */
 const SETTLING_US = 120_000_000
-/** Others may have to wait until their clocks show what ours does. */
-const LAST_WRITE_MS = 20_000
-/** Tables are looked at so often, which takes longer than most else. */
-const LOOK_US = 200_000
-/**
- * Tables that hold nothing once everything is final everywhere. `_quorate_deleted` may keep what was
- * deleted last: nobody tells that he has seen it before there is something else to tell.
- */
-const METADATA = ['_quorate_transactions', '_quorate_kept']
 
 export class OriginsWorld extends Life {
   readonly profile: OriginsProfile
@@ -419,103 +406,13 @@ export class OriginsWorld extends Life {
     if (this.#people !== null) {
       this.soon('agreeing on the groups', this.#people.settles(), SETTLING_US)
     }
-    for (const label of this.groups.keys()) {
-      this.soon(`a write at \`stable\` in ${label}`, this.#lastWrite(label))
-    }
-    this.soon('all entries everywhere', () => this.#isEverywhere())
-    let look = 0
-    this.soon('forgetting', () => {
-      if (this.schedule.now < look) return false
-      look = this.schedule.now + LOOK_US
-      return this.#isForgotten()
-    })
-    this.#fallsSilent()
-    this.#compare()
-  }
-
-  /** Writes once more, at level `stable`, again until it succeeds. */
-  #lastWrite(name: string): () => boolean {
-    let ok = false
-    let attempts = 0
-    const again = (): void => {
-      this.schedule.after(500_000, this.#life, attempt)
-    }
-    const attempt = (): void => {
-      attempts += 1
-      // What changes nothing would wait for nobody.
-      const values = `('end of ${name}', 'attempt ${attempts}')`
-      const statement = { sql: `insert or replace into kv (k, v) values ${values}` }
-      const program = { atomic: true, steps: [{ statement }] }
-      const request = { kind: 'write', program, ack: 'stable', timeoutMs: LAST_WRITE_MS } as const
-      const leader = this.group(name).leader()
-      if (leader === null) again()
-      leader?.request(request, (reply) => {
-        ok = reply.kind === 'result'
-        if (!ok) again()
-      })
-    }
-    attempt()
-    return () => ok
-  }
-
-  #isEverywhere(): boolean {
-    const origins = this.#present.map(({ origin }) => origin)
-    for (const origin of origins) this.entries.checkMember(origin)
-    const [first, ...others] = origins.map((origin) => this.entries.heldBy(origin))
-    const equal = others.every((other) => compareFrontiers(first ?? new Map(), other) === 'equal')
-    return equal && [...this.groups.values()].every((group) => group.caughtUp())
+    const { schedule, groups, incarnations, entries, history } = this
+    const soon = (what: string, done: () => boolean): void => this.soon(what, done)
+    end({ schedule, life: this.#life, groups, incarnations, entries, history, soon })
   }
 
   get #present(): readonly Incarnation[] {
     return this.incarnations.filter(({ state }) => state === 'here')
-  }
-
-  #members(): readonly SimNode[] {
-    return [...this.groups.values()].flatMap((group) => group.members())
-  }
-
-  /** P: nothing is left of what merging keeps, anywhere. */
-  #isForgotten(): boolean {
-    if (![...this.groups.values()].every((group) => group.caughtUp())) return false
-    return this.#members().every(({ content }) =>
-      METADATA.every((table) => content.query(`select 1 from ${table} limit 1`).length === 0),
-    )
-  }
-
-  /** P: nobody logs anything any more, some time after there was the last thing to tell. */
-  #fallsSilent(): void {
-    let [before, since] = ['', 0]
-    this.soon('silence', () => {
-      const commits = [...this.groups.values()].map(({ order }) => order.commit).join()
-      if (commits !== before) [before, since] = [commits, this.schedule.now]
-      return this.schedule.now - since > SILENCE_US
-    })
-  }
-
-  /** All replicas of all groups are equal to the twin, and it has all that clients were told. */
-  #compare(): void {
-    const twin = new OriginsTwin(this.entries.all)
-    try {
-      const wanted = everything(twin.query)
-      for (const [name, group] of this.groups) {
-        const leader = present(group.leader(), () => `leader of ${name}`)
-        for (const node of group.members()) {
-          group.content.checkEnd(node, leader)
-          const differs = compare(
-            everything((sql) => node.content.query(sql)),
-            wanted,
-          )
-          assert(differs === '', () => `C1: ${node.name} is not as the twin: ${differs}`)
-        }
-      }
-      const [facts] = twin.query(FACTS_QUERY)
-      this.history.finish(
-        { ops: twin.query(OPS_QUERY).map(([name]) => String(name)), facts: factsOf(facts ?? []) },
-        abortedOf(twin.query),
-      )
-    } finally {
-      twin.close()
-    }
   }
 }
 

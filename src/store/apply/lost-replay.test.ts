@@ -11,7 +11,7 @@ import { encodeSection } from '../../model/changeset-writer.ts'
 import type { Operation } from '../../model/entry.ts'
 import { encodeBatch, sealEntry } from '../../model/entry-codec.ts'
 import type { Program, Value } from '../../model/program.ts'
-import { columnsIn, describeLost, type Lost, replayPrograms } from './lost-replay.ts'
+import { columnsIn, describeLost, type Lost, replayPrograms, schemaIn } from './lost-replay.ts'
 
 const SCHEMA = `
   create table parent (id integer primary key, label text);
@@ -94,7 +94,7 @@ test('rows by rowid come back under it, unless it has been taken', (t) => {
     ]),
   ])
   const lost = lostOf([{ kind: 'rows', bytes }])
-  for (const { program } of replayPrograms(lost, columnsIn(path))) run(db, program)
+  for (const { program } of replayPrograms(lost, schemaIn(path))) run(db, program)
   const all = (sql: string) =>
     db
       .prepare(sql)
@@ -128,7 +128,7 @@ test('replaying what was taken back does it again', (t) => {
   const { db, path } = setUp(t)
   const rows = 'select group_concat(quote(id) || quote(n) || quote(data)) as text from child'
   const lost = lose(db, WORK)
-  const programs = [...replayPrograms(lost, columnsIn(path))]
+  const programs = [...replayPrograms(lost, schemaIn(path))]
   equal(programs.length, 1)
   for (const { program, skipped } of programs) {
     deepEqual(skipped, [])
@@ -142,7 +142,7 @@ test('replaying what was taken back does it again', (t) => {
 
 test('a row that changed since makes the whole entry fail, and says which', (t) => {
   const { db, path } = setUp(t)
-  const [replay] = replayPrograms(lose(db, WORK), columnsIn(path))
+  const [replay] = replayPrograms(lose(db, WORK), schemaIn(path))
   ok(replay)
   db.exec("update child set data = 'other' where id = 10")
   const before = content(db)
@@ -155,29 +155,55 @@ test('a row that changed since makes the whole entry fail, and says which', (t) 
   deepEqual(content(db), before)
 })
 
+test('what foreign keys did is done once, whatever the order of the tables', (t) => {
+  const { db, path } = setUp(t)
+  db.exec(`create table a_top (id integer primary key);
+    create table b_mid (id integer primary key, a references a_top on delete cascade on update cascade);
+    create table c_low (id integer primary key, b references b_mid on delete set null);
+    insert into a_top values (1), (2); insert into b_mid values (1, 1), (2, 2);
+    insert into c_low values (1, 1), (2, 2)`)
+  const tables = ['a_top', 'b_mid', 'c_low']
+  const all = () => tables.map((table) => db.prepare(`select * from ${table}`).all())
+  const lost = lose(db, 'delete from a_top where id = 1; update a_top set id = 5 where id = 2')
+  equal(all().flat().length, 6)
+  for (const { program } of replayPrograms(lost, schemaIn(path))) run(db, program)
+  deepEqual(JSON.parse(JSON.stringify(all())), [
+    [{ id: 5 }],
+    [{ id: 2, a: 5 }],
+    [
+      { id: 1, b: null },
+      { id: 2, b: 2 },
+    ],
+  ])
+})
+
 test('rows inside virtual tables and of tables that are gone are left out, and named', (t) => {
   const { db, path } = setUp(t)
   db.exec('create table gone (id integer primary key)')
   const lost = lose(db, "insert into words values ('tea'); insert into gone values (1)")
   db.exec('drop table gone')
-  const [replay] = replayPrograms(lost, columnsIn(path))
+  const [replay] = replayPrograms(lost, schemaIn(path))
   ok(replay?.skipped.includes('gone') && replay.skipped.includes('words_content'))
   equal(replay?.program.steps.length, 1)
 })
 
-test('schema changes and PRAGMAs are replayed as SQL, in their place', () => {
+test('schema changes and PRAGMAs are replayed as SQL, in their place; triggers come last', (t) => {
+  const { path } = setUp(t)
+  const trigger = 'create trigger made after insert on parent begin delete from child; end'
   const lost = lostOf([
+    { kind: 'ddl', sql: trigger },
     { kind: 'ddl', sql: 'create table t (id integer primary key)' },
     { kind: 'sequence', rows: [{ table: 't', before: null, after: 3n }] },
     { kind: 'pragma', name: 'user_version', before: 1, after: 2 },
   ])
-  const [replay] = replayPrograms(lost, () => null)
+  const [replay] = replayPrograms(lost, schemaIn(path))
   deepEqual(replay?.program.steps.map(({ statement }) => statement.sql).slice(1), [
     'create table t (id integer primary key)',
     'PRAGMA user_version = 2',
+    trigger,
   ])
   const [entry] = describeLost(lost).entries
-  deepEqual(entry?.statements.length, 2)
+  deepEqual(entry?.statements.length, 3)
 })
 
 test('the description names columns, and every value can be JSON', (t) => {

@@ -2,8 +2,9 @@
  * What was taken back, for people: as rows to look at, and as programs that do it again.
  *
  * A changeset knows columns by position only, so both ask the database of today for the names. A
- * replay is an ordinary write of today: triggers fire, constraints hold, and a row that is no
- * longer as the lost transaction found it makes its whole entry fail, with nothing changed.
+ * replay is an ordinary write of today: constraints hold, and a row that is no longer as the lost
+ * transaction found it makes its whole entry fail, with nothing changed. Only triggers whose effects
+ * are among the lost rows don't fire (replay-triggers.ts).
  */
 import type { RowChange } from '../../model/changeset.ts'
 import type { Batch, Entry, Operation } from '../../model/entry.ts'
@@ -11,9 +12,12 @@ import { decodeBatch } from '../../model/entry-codec.ts'
 import { decodeOriginOperations } from '../../model/origin-codec.ts'
 import type { Program, Statement, Value } from '../../model/program.ts'
 import { rowChanges } from '../../model/row-changes.ts'
+import { keyword, tokenize } from '../../model/sql-tokens.ts'
 import { openLive } from '../files/live-file.ts'
 import { quote } from '../quote.ts'
 import type { LostHead } from './lost-file.ts'
+import { childrenFirst, type References, referencesIn } from './replay-order.ts'
+import { failUnless, setAside, type Triggers, triggersIn } from './replay-triggers.ts'
 
 /** A lost file, as readLostFile gives it. */
 export interface Lost {
@@ -61,6 +65,8 @@ export interface ReplayProgram {
   readonly program: Program
   /** Tables whose rows are left out: gone today, or internal to a virtual table. */
   readonly skipped: readonly string[]
+  /** Triggers that don't fire, since what they did is among the rows. */
+  readonly setAside: readonly string[]
 }
 
 /** Readable form of a lost file. Throws LOG_CORRUPT. */
@@ -76,19 +82,50 @@ export function describeLost(lost: Lost, columnsOf: ColumnsOf = () => null): Los
  */
 export function* replayPrograms(
   lost: Lost,
-  columnsOf: ColumnsOf,
+  schema: ReplaySchema,
 ): Generator<ReplayProgram, void, undefined> {
   for (const entry of lost.entries) {
     if (!hasContent(entry)) continue
-    const skipped = new Set<string>()
+    const references = schema.references()
+    const tables = { references, written: new Set<string>(), skipped: new Set<string>() }
     const statements = contentOf(entry).operations.flatMap((operation) =>
-      replayOperation(operation, columnsOf, skipped),
+      replayOperation(operation, schema.columnsOf, tables),
     )
-    if (statements.length === 0 && skipped.size === 0) continue
-    // A changeset is ordered by table, so a child may come before its parent.
-    const steps = [{ sql: 'PRAGMA defer_foreign_keys = ON' }, ...statements]
+    const skipped = [...tables.skipped]
+    if (statements.length === 0 && skipped.length === 0) continue
+    const aside = setAside(schema.triggers(), tables.written)
+    // What triggers of its own did is among its rows, too.
+    const makes = statements.filter(({ sql }) => makesTrigger(sql))
+    const steps = [
+      { sql: 'PRAGMA defer_foreign_keys = ON' },
+      ...aside.before,
+      ...statements.filter((statement) => !makes.includes(statement)),
+      ...aside.after,
+      ...makes,
+    ]
     const program = { atomic: true, steps: steps.map((statement) => ({ statement })) }
-    yield { index: entry.index, program, skipped: [...skipped] }
+    yield { index: entry.index, program, skipped, setAside: aside.names }
+  }
+}
+
+function makesTrigger(sql: string): boolean {
+  const [first, second] = tokenize(sql)
+  return keyword(first) === 'CREATE' && keyword(second) === 'TRIGGER'
+}
+
+/** What a replay asks of the database of today. */
+export interface ReplaySchema {
+  readonly columnsOf: ColumnsOf
+  readonly triggers: () => Triggers
+  readonly references: () => References
+}
+
+/** Looks all of it up in a live database, each time anew. */
+export function schemaIn(databasePath: string): ReplaySchema {
+  return {
+    columnsOf: columnsIn(databasePath),
+    triggers: () => triggersIn(databasePath),
+    references: () => referencesIn(databasePath),
   }
 }
 
@@ -197,14 +234,22 @@ function sqlOf(operation: Operation): readonly string[] {
 function replayOperation(
   operation: Operation,
   columnsOf: ColumnsOf,
-  skipped: Set<string>,
+  tables: {
+    readonly references: References
+    readonly written: Set<string>
+    readonly skipped: Set<string>
+  },
 ): readonly Statement[] {
+  const { references, written, skipped } = tables
   const known = remember(columnsOf)
-  const rows = rowChanges(operation).flatMap((change) => {
+  const rows = childrenFirst(rowChanges(operation), references).flatMap((change) => {
     const columns = known(change.table)
-    if (columns !== null) return replayRow(change, columns)
-    skipped.add(change.table)
-    return []
+    if (columns === null) {
+      skipped.add(change.table)
+      return []
+    }
+    written.add(change.table.toLowerCase())
+    return replayRow(change, columns)
   })
   return [...rows, ...sqlOf(operation).map((sql) => ({ sql }))]
 }
@@ -259,8 +304,6 @@ function present(record: RowChange['before'], names: readonly string[]) {
   return { columns, values }
 }
 
-/** SQL can only fail through an expression that fails; this one says why in its message. */
 function mustHaveChanged(table: string): Statement {
-  const sql = "SELECT json_extract('{}', iif(changes() = 1, '$', ?))"
-  return { sql, args: [`The row of ${table} is not as it was.`], wantRows: false }
+  return failUnless('changes() = 1', [], `The row of ${table} is not as it was.`)
 }

@@ -25,6 +25,14 @@ test('what ORMs send by habit is answered, and changes nothing', (t) => {
   assert.equal(a.log.last.index, 1)
 })
 
+test('a query that failed over one argument is as new for the next', (t) => {
+  const replica = start(t)
+  for (let round = 0; round < 2; round += 1) {
+    assert.equal(outcome(replica.run(['select abs(?)', -(2n ** 63n)])[0]), 'SQL_ERROR')
+    assert.deepEqual(ok(replica.run(['select abs(?)', -5n])[0]).rows, [[5n]])
+  }
+})
+
 test('a trigger may not write internal tables', (t) => {
   const a = start(t)
   a.must('create trigger evil after insert on item begin delete from _quorate_log; end')

@@ -275,13 +275,30 @@ function readRows(
   room: ResultRoom,
 ): Value[][] {
   const rows: Value[][] = []
-  for (const each of statement.iterate(...args)) {
-    if (!wantRows) continue
-    const row = each as unknown as Value[]
-    room.take(row)
-    rows.push(row)
+  try {
+    for (const each of statement.iterate(...args)) {
+      if (!wantRows) continue
+      const row = each as unknown as Value[]
+      room.take(row)
+      rows.push(row)
+    }
+  } catch (error) {
+    settle(statement)
+    throw error
   }
   return rows
+}
+
+/**
+ * To be called when reading a statement's rows has failed: node:sqlite resets it only when it is read
+ * next, whoever does that, and takes SQLite's answer, which is the old error, for a new one.
+ */
+export function settle(statement: StatementSync): void {
+  try {
+    statement.iterate()
+  } catch {
+    // It was thrown when it happened.
+  }
 }
 
 /** Builds the result that callers see. */

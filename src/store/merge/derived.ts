@@ -11,6 +11,7 @@ import { readExactly, withoutTables } from '../../model/changeset.ts'
 import { keyword, type Token, tokenize } from '../../model/sql-tokens.ts'
 import { binding } from '../exact-rows.ts'
 import { quote } from '../quote.ts'
+import { triggerWrites } from '../schema/trigger-writes.ts'
 import { type Catalog, columnSql, type MergeTable } from './catalog.ts'
 import { PreparedTexts } from './prepared-texts.ts'
 import { pick, type Row, TableRows } from './table-rows.ts'
@@ -227,8 +228,7 @@ function readTriggers(
   return rows.all().flatMap(({ name, tbl_name: table, sql }) => {
     const text = String(sql)
     const tokens = [...tokenize(text)]
-    const begin = tokens.findIndex((token) => keyword(token) === 'BEGIN')
-    const writes = new Set(writtenBy(tokens.slice(begin)))
+    const writes = triggerWrites(tokens)
     const derived = [...writes].filter((each) => virtual.has(each))
     if (derived.length === 0) return []
     if (derived.length < writes.size) {
@@ -236,19 +236,6 @@ function readTriggers(
       throw new QuorateError('NOT_ADOPTABLE', detail)
     }
     return [{ ...parts(text, tokens), name: String(name), table: String(table), writes }]
-  })
-}
-
-/** The names of the tables that a trigger's body writes, in lower case. */
-function writtenBy(body: readonly Token[]): readonly string[] {
-  return body.flatMap((token, i) => {
-    const before = keyword(body[i - 1])
-    const isTarget =
-      before === 'INTO' ||
-      (before === 'FROM' && keyword(body[i - 2]) === 'DELETE') ||
-      (before === 'UPDATE' && keyword(token) !== 'OR') ||
-      (keyword(body[i - 2]) === 'OR' && keyword(body[i - 3]) === 'UPDATE')
-    return isTarget ? [lower(nameIn(token))] : []
   })
 }
 
@@ -263,10 +250,6 @@ function parts(sql: string, tokens: readonly Token[]): Pick<IndexTrigger, 'event
   const rest = keyword(tokens[after]) === 'FOR' ? after + 3 : after
   const startOf = (i: number) => present(tokens[i], () => `token ${i} of a trigger`).start
   return { event: sql.slice(startOf(event), startOf(on)), rest: sql.slice(startOf(rest)) }
-}
-
-function nameIn({ text }: Token): string {
-  return /^["'`[]/.test(text) ? text.slice(1, -1) : text
 }
 
 function lower(text: string): string {

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
 import { readLostFile } from '../apply/lost-file.ts'
-import { columnsIn, describeLost, replayPrograms } from '../apply/lost-replay.ts'
+import { columnsIn, describeLost, replayPrograms, schemaIn } from '../apply/lost-replay.ts'
 import { verifyDatabase } from '../checksum.ts'
 import { dumpSql } from '../dump/dump.ts'
 import { makePlain } from '../files/plain-file.ts'
@@ -57,7 +57,7 @@ test('what is lost can be looked at and done again', (t) => {
       ['update', 'kv', { n: 9 }],
     ],
   )
-  for (const { program } of replayPrograms(file, columnsIn(replica.path))) replica.execute(program)
+  for (const { program } of replayPrograms(file, schemaIn(replica.path))) replica.execute(program)
   assert.deepEqual(replica.query('select * from kv'), [[8, 'eight', 9]])
 })
 

@@ -134,6 +134,20 @@ test('a cursor sees one snapshot, whatever is written and read meanwhile', () =>
   writer.exec('delete from item where id = 1000')
 })
 
+test('a query that failed in a cursor is as new for the next', () => {
+  const sql = 'select abs(?) as n'
+  const asked = (n: bigint): Program => ({
+    atomic: false,
+    steps: [{ statement: { sql, args: [n] } }],
+  })
+  for (let round = 0; round < 2; round += 1) {
+    const [, failed] = pull(reader, 70 + round, asked(-(2n ** 63n)), 1_000)
+    assert.equal(failed?.kind, 'error', inspect(failed))
+    const [, rows] = pull(reader, 80 + round, asked(-5n), 1_000)
+    assert.deepEqual(rows, { kind: 'rows', rows: [[5n]] })
+  }
+})
+
 test('a kept cursor is a transaction that reads, until COMMIT or ROLLBACK', () => {
   const begin = { cursor: 2, chunkBytes: 10_000, keep: true }
   const opened = chunk(reader.open({ ...begin, program: program('begin', 'select 1') }))

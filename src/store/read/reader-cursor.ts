@@ -11,6 +11,7 @@ import {
   mapSqliteError,
   type Prepared,
   rowBytes,
+  settle,
 } from '../execute/statement.ts'
 import { checkControl, type Plan } from './reader-plan.ts'
 
@@ -142,6 +143,8 @@ export class CursorRun {
       } while (!ended && used < room && !enough())
     } catch (error) {
       failure = error
+      const plan = this.#plans[step]
+      if (plan?.kind === 'run') settle(plan.prepared.statement)
     }
     if (rows.length > 0) entries.push({ kind: 'rows', rows })
     if (failure !== null) this.#fail(failure, entries)

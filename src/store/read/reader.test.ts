@@ -186,6 +186,17 @@ test('an error is in its step, in the words of SQLite; an atomic program ends th
   equal(errorOf(steps(['-- nothing'])[0])?.code, 'SQL_NO_STATEMENT')
 })
 
+test('a query that failed over one argument is as new for the next', () => {
+  const ask = (n: number) => ({
+    sql: "select abs(?), json('[1]')",
+    args: [n === 0 ? -(2n ** 63n) : n],
+  })
+  for (let round = 0; round < 2; round += 1) {
+    deepEqual(errorOf(steps([ask(0)])[0])?.detail, 'integer overflow.')
+    deepEqual(rowsOf(ask(5)), [[5, '[1]']])
+  }
+})
+
 test('conditions decide which steps run', () => {
   const statement = { sql: 'select 1' }
   const reply = reader.read({
