@@ -10,7 +10,7 @@ import type { Quorum, Reach } from '../quorums.ts'
 import type { ClockTime, Origin } from '../stamp.ts'
 import { tickAlarms } from './alarms.ts'
 import { check } from './checks.ts'
-import { acknowledge, onDigest, tell, tickDigests } from './digest.ts'
+import { acknowledge, acknowledgeRest, onDigest, tell, tickDigests } from './digest.ts'
 import { isSound } from './gate.ts'
 import { deliver, onLocal, onStored, release } from './intake.ts'
 import { finalise, owe } from './marks.ts'
@@ -60,6 +60,7 @@ export class Exchange {
     if (input.kind !== 'wait' && input.kind !== 'cancel') {
       deliver(s)
       push(s)
+      if (input.kind === 'tick') acknowledgeRest(s)
       if (input.kind !== 'local') pull(s)
       owe(s)
     }
@@ -176,9 +177,8 @@ function dispatch(s: State, input: Input): void {
       onLocal(s, input.entries)
       break
     case 'stored':
-      onStored(s, input.held, input.applied)
+      acknowledge(s, onStored(s, input.held, input.applied))
       release(s)
-      acknowledge(s)
       break
     case 'served':
       withPeer(s, input.peer, (peer) => onServed(s, peer))

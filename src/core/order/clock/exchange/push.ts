@@ -81,6 +81,8 @@ function pushTo(s: State, peer: Peer): void {
   }
   if (entries === 0) return
   peer.pushedAtMs = s.nowMs
+  // Its message says what is held.
+  peer.ackDue = false
   const held = s.rules.tells(s.held, s.handed)
   const limits = { bytesMax: bytes, entriesMax: entries }
   s.out.send(peer.id, { kind: 'entries', request: null, held, ranges, ...limits })
