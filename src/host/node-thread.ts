@@ -20,9 +20,11 @@ function serve(node: RunningNode): void {
   port.on('message', (message: ToNode) => {
     switch (message.kind) {
       case 'requests':
-        for (const [id, request] of message.requests) {
-          node.request(request, (reply) => answer([id, reply]))
-        }
+        node.together(() => {
+          for (const [id, request] of message.requests) {
+            node.request(request, (reply) => answer([id, reply]))
+          }
+        })
         return
       case 'status':
         send({ kind: 'status', id: message.id, status: node.status() })

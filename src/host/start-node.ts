@@ -57,6 +57,8 @@ export interface RunningNode {
   /** Of calls that name none. */
   readonly levels: DefaultLevels
   request(request: NodeRequest, done: (reply: NodeReply) => void): void
+  /** Whatever `work` requests is taken in together, which costs less than one by one. */
+  together(work: () => void): void
   status(): NodeStatus
   /** @returns a function that ends the subscription */
   onEvent(listener: (event: NodeEvent) => void): () => void
@@ -199,6 +201,11 @@ class Host implements RunningNode {
     }
     const detail = `${this.#options.name} does not belong to a cluster yet.`
     done({ kind: 'error', error: { code: 'NOT_READY', detail } })
+  }
+
+  together(work: () => void): void {
+    if (this.#driver === null) work()
+    else this.#driver.together(work)
   }
 
   status(): NodeStatus {

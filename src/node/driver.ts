@@ -117,6 +117,7 @@ export class NodeDriver implements Context {
   #inputs: Input[] = []
   #performing = false
   #members: Members | null = null
+  #lastToken: SessionToken | null = null
   #was: { role: Role; leader: NodeId | null; term: number } = {
     role: 'follower',
     leader: null,
@@ -242,6 +243,12 @@ export class NodeDriver implements Context {
     })
   }
 
+  /** Does what came in at once, and starts only then what became possible: once instead of for each. */
+  together(work: () => void): void {
+    if (this.#halted) work()
+    else this.#enter(work)
+  }
+
   /** Refuses new requests and hands leadership on; what is under way may end. */
   stop(): void {
     this.#enter(() => {
@@ -305,9 +312,14 @@ export class NodeDriver implements Context {
 
   token(index: LogIndex): SessionToken {
     const term = this.order.termAt(index) ?? 0
+    const origins = this.origins?.token(index)
+    const last = this.#lastToken
+    // All writes of a batch have the same.
+    if (last?.index === index && last.term === term && last.origins === origins) return last
     const { cluster } = this.options
-    if (this.origins === null) return { cluster, term, index }
-    return { cluster, term, index, origins: this.origins.token(index) }
+    const token = { cluster, term, index, ...(origins === undefined ? {} : { origins }) }
+    this.#lastToken = token
+    return token
   }
 
   unreachable(): readonly string[] {

@@ -140,8 +140,9 @@ export class WriteAnswers {
     const within = origins === null ? job.ack : changed ? withinGroup(job.ack) : 'majority'
     const safe = (): void => {
       this.#whenKnown(job, index, () => {
-        const token = { ...this.#context.token(index), term }
-        this.answer(job, { kind: 'result', result, token, open })
+        const token = this.#context.token(index)
+        const told = token.term === term ? token : { ...token, term }
+        this.answer(job, { kind: 'result', result, token: told, open })
       })
     }
     hold(this.#context, index, term, toHoldLevel(within), job.deadline, (fate) => {

@@ -16,6 +16,7 @@ import {
   MERGE_BYTES_MAX,
   MERGE_MS,
   MERGE_OPERATIONS_MAX,
+  TURN_MS,
 } from './settings.ts'
 
 /** What the writer does for clients here, and when it is. */
@@ -73,7 +74,7 @@ export class Intake {
     if (this.#orders.length === 0 && !forgets) return null
     const gatherMs = Math.min(this.#tookMs, GATHER_MS_MAX)
     if (this.#isHot && !this.#isUrgent(writes) && now - this.#endedAt < gatherMs) return null
-    const isContended = writes.queued > 0 || now - writes.activeAt < MERGE_MS
+    const isContended = writes.queued > 0 || now - writes.activeAt < TURN_MS
     if (isContended && !this.#isDue(writes)) return null
     const operations: MergeOperation[] = this.#cut()
     if (forgets) {
@@ -110,7 +111,7 @@ export class Intake {
   #isDue(writes: LocalWrites): boolean {
     const { now, queued, activeAt } = writes
     const isTheirTurn = queued > 0 && activeAt < this.#endedAt
-    if (isTheirTurn && now - this.#endedAt < MERGE_MS) return false
+    if (isTheirTurn && now - this.#endedAt < TURN_MS) return false
     if (this.#isUrgent(writes)) return true
     const turnMs = this.#isBehind(writes) ? this.#tookMs / BEHIND_SHARE : this.#tookMs
     if (now - this.#endedAt < turnMs) return false
