@@ -8,6 +8,7 @@ export const EXCHANGE_DEFAULTS: Omit<ExchangeOptions, 'self'> = {
   askDelayMs: 50,
   askTimeoutMs: 2_000,
   markDelayMs: 100,
+  pushMs: 30,
   driftMaxMs: 500,
   alarmMs: 10_000,
   askBytesMax: 4 * MEGABYTE,

@@ -5,7 +5,7 @@
  */
 import { covers, join } from '../frontier.ts'
 import type { Peer } from './peer.ts'
-import { mayBeLevel } from './push.ts'
+import { isTime, mayBeLevel } from './push.ts'
 import type { State } from './state.ts'
 import type { ExchangeMessage } from './types.ts'
 
@@ -32,8 +32,8 @@ export function tell(s: State, peer: Peer, answer: boolean): void {
 }
 
 /**
- * What peers gave us has become durable. They are told with the next entries or after the next tick,
- * since a message for each time would cost more than what is in it; at once if somebody waits for it.
+ * What peers gave us has become durable. They are told with the next entries, or when the next would
+ * be due: a message for each time would cost more than what is in it. At once if somebody waits.
  */
 export function acknowledge(s: State, isAwaited: boolean): void {
   for (const peer of s.peers.values()) {
@@ -44,9 +44,9 @@ export function acknowledge(s: State, isAwaited: boolean): void {
   }
 }
 
-/** The entries that were due after a tick have left. */
+/** The entries that were due with a tick have left. */
 export function acknowledgeRest(s: State): void {
-  for (const peer of s.peers.values()) if (peer.ackDue) tell(s, peer, false)
+  for (const peer of s.peers.values()) if (peer.ackDue && isTime(s, peer)) tell(s, peer, false)
 }
 
 export function tickDigests(s: State): void {

@@ -49,13 +49,13 @@ export class Exchange {
     rules: Rules = RULES,
   ) {
     this.#state = new State(options, clock, members, state, rules)
-    check(this.#state, this.#state)
+    check(this.#state, null)
   }
 
   /** Advances by one input. Total and synchronous. */
   step(input: Input): Effects {
     const s = this.#state
-    const { held, applied, stable } = s
+    const { held, handed, applied, released, stable } = s
     dispatch(s, input)
     if (input.kind !== 'wait' && input.kind !== 'cancel') {
       deliver(s)
@@ -66,7 +66,7 @@ export class Exchange {
     }
     const moved = finalise(s)
     settleWaits(s)
-    check(s, { held, applied, stable })
+    check(s, { held, handed, applied, released, stable })
     return s.out.drain(moved)
   }
 

@@ -38,12 +38,17 @@ export function mayBeLevel(s: State, peer: Peer): void {
 
 /**
  * Pushes to every level peer what it lacks, as far as there is room: at once, but then not again
- * before the next tick, so that many entries share a message, unless somebody waits for an answer.
+ * for a while, so that many entries share a message, unless somebody waits for an answer.
  */
 export function push(s: State): void {
   for (const peer of s.peers.values()) {
-    if (peer.level && (peer.pushedAtMs < s.nowMs || isUrgent(s, peer))) pushTo(s, peer)
+    if (peer.level && (isTime(s, peer) || isUrgent(s, peer))) pushTo(s, peer)
   }
+}
+
+/** Whether enough may have gathered for another message. */
+export function isTime(s: State, peer: Peer): boolean {
+  return s.nowMs - peer.pushedAtMs >= s.options.pushMs
 }
 
 /**

@@ -93,6 +93,7 @@ const OPTIONS: Omit<ExchangeOptions, 'self'> = {
   askDelayMs: 30,
   askTimeoutMs: 300,
   markDelayMs: 100,
+  pushMs: 1,
   driftMaxMs: 500,
   alarmMs: 2_000,
   askBytesMax: 10_000,
