@@ -111,7 +111,7 @@ export class NodeDriver implements Context {
   #halted = false
   #depth = 0
   /** Answers for callers, given when the state they may look at is whole again. */
-  #outbox: (() => void)[] = []
+  #outbox: { readonly done: (reply: NodeReply) => void; readonly answer: NodeReply }[] = []
   /** Callers that have no answer yet. */
   readonly #pending = new Set<(reply: NodeReply) => void>()
   #inputs: Input[] = []
@@ -234,9 +234,7 @@ export class NodeDriver implements Context {
     this.#enter(() => {
       this.#pending.add(done)
       const reply = (answer: NodeReply): void => {
-        this.#outbox.push(() => {
-          if (this.#pending.delete(done)) done(answer)
-        })
+        this.#outbox.push({ done, answer })
       }
       if (this.#stopped) reply(refusal('NOT_READY', 'This node is stopping.'))
       else this.#router.route(request, reply)
@@ -355,7 +353,10 @@ export class NodeDriver implements Context {
       this.#depth -= 1
     }
     if (this.#depth > 0) return
-    for (let give = this.#outbox.shift(); give !== undefined; give = this.#outbox.shift()) give()
+    for (let next = this.#outbox.shift(); next !== undefined; next = this.#outbox.shift()) {
+      const { done, answer } = next
+      if (this.#pending.delete(done)) done(answer)
+    }
   }
 
   #pump(): void {
