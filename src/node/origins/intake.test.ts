@@ -24,7 +24,7 @@ function writes(
   activeAt: number,
   more: Partial<LocalWrites> = {},
 ): LocalWrites {
-  return { now, wallMs: now, queued, activeAt, awaitFinality: () => false, ...more }
+  return { now, wallMs: now, queued, activeAt, isAwaited: () => false, ...more }
 }
 
 function nobody(now: number): LocalWrites {
@@ -143,12 +143,12 @@ test('where much is taken back the next entry gathers, unless somebody waits for
   equal(intake.take(nobody(1_301))?.length, 1)
 })
 
-test('a write that waits until it is final does not wait for more to be gathered', () => {
+test('who waits for what others wrote, or until a write is final, does not wait for more to be gathered', () => {
   const intake = new Intake()
   intake.add([order(1)])
   equal(intake.take(writes(100, 1, 100))?.length, 1)
   intake.done(101)
   intake.add([order(2)])
   equal(intake.take(writes(103, 0, 102)), null)
-  equal(intake.take(writes(103, 0, 102, { awaitFinality: () => true }))?.length, 1)
+  equal(intake.take(writes(103, 0, 102, { isAwaited: () => true }))?.length, 1)
 })

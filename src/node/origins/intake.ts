@@ -27,8 +27,8 @@ export interface LocalWrites {
   readonly queued: number
   /** When a batch was last seen to start or to be under way, monotonic ms. */
   readonly activeAt: number
-  /** Some of them wait until the order is final, which what others wrote decides. */
-  awaitFinality(): boolean
+  /** Somebody here waits for what others wrote, or until the order is final, which that decides. */
+  isAwaited(): boolean
 }
 
 export class Intake {
@@ -130,7 +130,7 @@ export class Intake {
 
   /** Somebody waits for what one of them tells, here or, for our answer to it, elsewhere. */
   #isUrgent(writes: LocalWrites): boolean {
-    return this.#asked > 0 || (this.#orders.length > 0 && writes.awaitFinality())
+    return this.#asked > 0 || (this.#orders.length > 0 && writes.isAwaited())
   }
 
   /** What goes into one entry: at least one order. */
