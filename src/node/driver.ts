@@ -8,14 +8,7 @@ import { type LogIndex, type NodeId, toNodeId } from '../base/brand.ts'
 import type { ErrorData } from '../base/errors.ts'
 import type { Prng } from '../base/prng.ts'
 import { LeaderOrder } from '../core/order/leader/leader-order.ts'
-import type {
-  Effects,
-  HardState,
-  Input,
-  LeaderOrderOptions,
-  LogState,
-  Role,
-} from '../core/order/leader/types.ts'
+import type { Effects, HardState, Input, Role } from '../core/order/leader/types.ts'
 import type { Entry } from '../model/entry.ts'
 import { encodeMembers } from '../model/entry-codec.ts'
 import type { Members } from '../model/members.ts'
@@ -52,12 +45,7 @@ const APPLY_ENTRIES = 64
 /** Every so many ticks the slower chores are looked at. */
 const CHORE_TICKS = 10
 
-export type CreateOrder = (
-  options: LeaderOrderOptions,
-  prng: Prng,
-  hardState: HardState,
-  log: LogState,
-) => LeaderOrder
+export type CreateOrder = (...args: ConstructorParameters<typeof LeaderOrder>) => LeaderOrder
 
 export interface NodeDriverOptions extends DriverOptions, OriginsOptions {
   readonly heartbeatTicks: number
@@ -117,7 +105,6 @@ export class NodeDriver implements Context {
   #inputs: Input[] = []
   #performing = false
   #members: Members | null = null
-  #lastToken: SessionToken | null = null
   #was: { role: Role; leader: NodeId | null; term: number } = {
     role: 'follower',
     leader: null,
@@ -134,7 +121,7 @@ export class NodeDriver implements Context {
   ) {
     this.options = options
     this.ports = enteredPorts(ports, (work) => this.#enter(work))
-    const create: CreateOrder = options.createOrder ?? ((o, p, h, l) => new LeaderOrder(o, p, h, l))
+    const create: CreateOrder = options.createOrder ?? ((...args) => new LeaderOrder(...args))
     const { self, heartbeatTicks, electionTicks } = options
     this.order = create({ self, heartbeatTicks, electionTicks }, prng, hardState, state.log)
     this.writeIds = new WriteIds(state.log.last.index, WRITE_IDS_MAX)
@@ -310,14 +297,9 @@ export class NodeDriver implements Context {
 
   token(index: LogIndex): SessionToken {
     const term = this.order.termAt(index) ?? 0
-    const origins = this.origins?.token(index)
-    const last = this.#lastToken
-    // All writes of a batch have the same.
-    if (last?.index === index && last.term === term && last.origins === origins) return last
     const { cluster } = this.options
-    const token = { cluster, term, index, ...(origins === undefined ? {} : { origins }) }
-    this.#lastToken = token
-    return token
+    if (this.origins === null) return { cluster, term, index }
+    return { cluster, term, index, origins: this.origins.token(index) }
   }
 
   unreachable(): readonly string[] {

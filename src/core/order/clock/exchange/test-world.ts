@@ -537,10 +537,7 @@ export class TestWorld {
   #onCopies({ name, disk: { epoch } }: TestGroup, sequence: number, copies: Reach): void {
     const asked = askedOf(copies, name, this.#membersIn(epoch))
     for (const { of, count } of asked.quorums) {
-      // Who was let in a moment ago has not begun.
-      const holders = of.filter((id) => {
-        return holds(this.groups.get(id)?.disk.held ?? NOTHING, name, sequence)
-      })
+      const holders = of.filter((id) => (this.groups.get(id)?.disk.held.get(name) ?? 0) >= sequence)
       assert(holders.length >= count, () => {
         return `W12: ${name}:${sequence} at ${copies}: of ${of} it is [${holders}] who hold it`
       })
