@@ -18,7 +18,8 @@ export class Appends {
 
   /** Entries are in the log, this node's own or its leader's. */
   logged(entries: readonly Entry[]): void {
-    this.#cache.add(entries)
+    // Nobody is sent any: who comes later reads what is older from the store.
+    if (this.#context.order.members.members.length > 1) this.#cache.add(entries)
   }
 
   truncate(to: LogIndex): void {

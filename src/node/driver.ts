@@ -8,14 +8,7 @@ import { type LogIndex, type NodeId, toNodeId } from '../base/brand.ts'
 import type { ErrorData } from '../base/errors.ts'
 import type { Prng } from '../base/prng.ts'
 import { LeaderOrder } from '../core/order/leader/leader-order.ts'
-import type {
-  Effects,
-  HardState,
-  Input,
-  LeaderOrderOptions,
-  LogState,
-  Role,
-} from '../core/order/leader/types.ts'
+import type { Effects, HardState, Input, Role } from '../core/order/leader/types.ts'
 import type { Entry } from '../model/entry.ts'
 import { encodeMembers } from '../model/entry-codec.ts'
 import type { Members } from '../model/members.ts'
@@ -52,12 +45,7 @@ const APPLY_ENTRIES = 64
 /** Every so many ticks the slower chores are looked at. */
 const CHORE_TICKS = 10
 
-export type CreateOrder = (
-  options: LeaderOrderOptions,
-  prng: Prng,
-  hardState: HardState,
-  log: LogState,
-) => LeaderOrder
+export type CreateOrder = (...args: ConstructorParameters<typeof LeaderOrder>) => LeaderOrder
 
 export interface NodeDriverOptions extends DriverOptions, OriginsOptions {
   readonly heartbeatTicks: number
@@ -111,7 +99,7 @@ export class NodeDriver implements Context {
   #halted = false
   #depth = 0
   /** Answers for callers, given when the state they may look at is whole again. */
-  #outbox: (() => void)[] = []
+  #outbox: { readonly done: (reply: NodeReply) => void; readonly answer: NodeReply }[] = []
   /** Callers that have no answer yet. */
   readonly #pending = new Set<(reply: NodeReply) => void>()
   #inputs: Input[] = []
@@ -133,7 +121,7 @@ export class NodeDriver implements Context {
   ) {
     this.options = options
     this.ports = enteredPorts(ports, (work) => this.#enter(work))
-    const create: CreateOrder = options.createOrder ?? ((o, p, h, l) => new LeaderOrder(o, p, h, l))
+    const create: CreateOrder = options.createOrder ?? ((...args) => new LeaderOrder(...args))
     const { self, heartbeatTicks, electionTicks } = options
     this.order = create({ self, heartbeatTicks, electionTicks }, prng, hardState, state.log)
     this.writeIds = new WriteIds(state.log.last.index, WRITE_IDS_MAX)
@@ -233,9 +221,7 @@ export class NodeDriver implements Context {
     this.#enter(() => {
       this.#pending.add(done)
       const reply = (answer: NodeReply): void => {
-        this.#outbox.push(() => {
-          if (this.#pending.delete(done)) done(answer)
-        })
+        this.#outbox.push({ done, answer })
       }
       if (this.#stopped) reply(refusal('NOT_READY', 'This node is stopping.'))
       else this.#router.route(request, reply)
@@ -349,7 +335,10 @@ export class NodeDriver implements Context {
       this.#depth -= 1
     }
     if (this.#depth > 0) return
-    for (let give = this.#outbox.shift(); give !== undefined; give = this.#outbox.shift()) give()
+    for (let next = this.#outbox.shift(); next !== undefined; next = this.#outbox.shift()) {
+      const { done, answer } = next
+      if (this.#pending.delete(done)) done(answer)
+    }
   }
 
   #pump(): void {

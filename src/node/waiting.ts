@@ -57,7 +57,8 @@ export class Waiting {
       if (waiter === undefined || waiter.index > log.commit) break
       count += 1
     }
-    const reached = count > 0 ? this.#majority.splice(0, count) : []
+    if (count === 0 && this.#others.length === 0 && this.#cut.length === 0) return
+    const reached = this.#majority.splice(0, count)
     if (this.#others.length > 0) {
       reached.push(...this.#others.filter((waiter) => farEnough(waiter, log)))
       this.#others = this.#others.filter((waiter) => !farEnough(waiter, log))

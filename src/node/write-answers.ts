@@ -97,7 +97,8 @@ export class WriteAnswers {
   }
 
   answer(job: Job, reply: NodeReply): void {
-    for (const each of this.#joined(job)) each.done(reply)
+    if (this.#pending.size === 0) job.done(reply)
+    else for (const each of this.#joined(job)) each.done(reply)
   }
 
   /** It has no effect, as far as this node can tell. */
@@ -138,16 +139,11 @@ export class WriteAnswers {
     // What changed nothing needs only that what it saw is safe.
     const far = origins !== null && changed && isBeyondGroup(job.ack)
     const within = origins === null ? job.ack : changed ? withinGroup(job.ack) : 'majority'
-    const safe = (): void => {
-      this.#whenKnown(job, index, () => {
-        const token = { ...this.#context.token(index), term }
-        this.answer(job, { kind: 'result', result, token, open })
-      })
-    }
     hold(this.#context, index, term, toHoldLevel(within), job.deadline, (fate) => {
-      if (fate === 'safe' && !far) safe()
-      else if (fate === 'safe') this.#awaitGroups(job, at, safe)
-      else if (fate === 'takenBack' && job.kind === 'program') {
+      if (fate === 'safe' && !far) this.#safe(job, result, at, open)
+      else if (fate === 'safe') {
+        this.#awaitGroups(job, at, () => this.#safe(job, result, at, open))
+      } else if (fate === 'takenBack' && job.kind === 'program') {
         this.handBack(job)
       } else if (fate === 'takenBack') {
         const detail = `Entry ${index} was taken back by a new leader.`
@@ -158,6 +154,19 @@ export class WriteAnswers {
       } else {
         this.refuse(job, UNCONFIRMED)
       }
+    })
+  }
+
+  #safe(
+    job: Job,
+    result: ProgramResult,
+    { index, term }: { readonly index: LogIndex; readonly term: Term },
+    open: boolean,
+  ): void {
+    this.#whenKnown(job, index, () => {
+      const token = this.#context.token(index)
+      const told = token.term === term ? token : { ...token, term }
+      this.answer(job, { kind: 'result', result, token: told, open })
     })
   }
 

@@ -262,8 +262,8 @@ export class Exchanging {
     if (this.#over) return
     const { queued, activeAt } = writer
     const { nowMs: now, wallMs } = this.#clock()
-    const awaitFinality = (): boolean => this.#waits.isForFinality
-    const operations = this.#intake.take({ now, wallMs, queued, activeAt, awaitFinality })
+    const isAwaited = (): boolean => this.#waits.isForFinality || context.origins?.behind === true
+    const operations = this.#intake.take({ now, wallMs, queued, activeAt, isAwaited })
     if (operations === null) return
     const { term } = context.order
     writer.merge({

@@ -9,6 +9,7 @@ import {
   MERGE_BYTES,
   MERGE_BYTES_MAX,
   MERGE_MS,
+  TURN_MS,
 } from './settings.ts'
 
 function order(sequence: number, bytes = 10): StoreOrder {
@@ -23,7 +24,7 @@ function writes(
   activeAt: number,
   more: Partial<LocalWrites> = {},
 ): LocalWrites {
-  return { now, wallMs: now, queued, activeAt, awaitFinality: () => false, ...more }
+  return { now, wallMs: now, queued, activeAt, isAwaited: () => false, ...more }
 }
 
 function nobody(now: number): LocalWrites {
@@ -50,9 +51,13 @@ test('gathered while there are local writes, also between two batches', () => {
   equal(intake.take(writes(100, 1, 100))?.length, 1)
   intake.done(100)
   intake.add([order(2)])
-  equal(intake.take(writes(99 + MERGE_MS, 0, 101)), null)
+  equal(intake.take(writes(99 + MERGE_MS, 0, 100 + MERGE_MS - TURN_MS)), null)
   intake.add([order(3, MERGE_BYTES)])
   equal(intake.take(writes(99 + MERGE_MS, 1, 101))?.length, 2)
+  intake.add([order(4)])
+  intake.done(160)
+  equal(intake.take(writes(159 + TURN_MS, 0, 160)), null)
+  equal(intake.take(writes(160 + TURN_MS, 0, 160))?.length, 1)
 })
 
 test('a local batch that waits has its turn first, if it takes it', () => {
@@ -63,10 +68,10 @@ test('a local batch that waits has its turn first, if it takes it', () => {
   intake.done(110)
   equal(intake.take(writes(111, 1, 100)), null)
   equal(intake.take(writes(120, 1, 111))?.length, 1)
-  intake.add([order(3)])
+  intake.add([order(3, MERGE_BYTES)])
   intake.done(130)
-  equal(intake.take(writes(129 + MERGE_MS, 1, 111)), null)
-  equal(intake.take(writes(130 + MERGE_MS, 1, 111))?.length, 1)
+  equal(intake.take(writes(129 + TURN_MS, 1, 111)), null)
+  equal(intake.take(writes(130 + TURN_MS, 1, 111))?.length, 1)
 })
 
 test('local writes have as much time as the last merge took, less if the group is behind', () => {
@@ -138,12 +143,12 @@ test('where much is taken back the next entry gathers, unless somebody waits for
   equal(intake.take(nobody(1_301))?.length, 1)
 })
 
-test('a write that waits until it is final does not wait for more to be gathered', () => {
+test('who waits for what others wrote, or until a write is final, does not wait for more to be gathered', () => {
   const intake = new Intake()
   intake.add([order(1)])
   equal(intake.take(writes(100, 1, 100))?.length, 1)
   intake.done(101)
   intake.add([order(2)])
   equal(intake.take(writes(103, 0, 102)), null)
-  equal(intake.take(writes(103, 0, 102, { awaitFinality: () => true }))?.length, 1)
+  equal(intake.take(writes(103, 0, 102, { isAwaited: () => true }))?.length, 1)
 })

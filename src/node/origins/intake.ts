@@ -16,6 +16,7 @@ import {
   MERGE_BYTES_MAX,
   MERGE_MS,
   MERGE_OPERATIONS_MAX,
+  TURN_MS,
 } from './settings.ts'
 
 /** What the writer does for clients here, and when it is. */
@@ -26,8 +27,8 @@ export interface LocalWrites {
   readonly queued: number
   /** When a batch was last seen to start or to be under way, monotonic ms. */
   readonly activeAt: number
-  /** Some of them wait until the order is final, which what others wrote decides. */
-  awaitFinality(): boolean
+  /** Somebody here waits for what others wrote, or until the order is final, which that decides. */
+  isAwaited(): boolean
 }
 
 export class Intake {
@@ -73,7 +74,7 @@ export class Intake {
     if (this.#orders.length === 0 && !forgets) return null
     const gatherMs = Math.min(this.#tookMs, GATHER_MS_MAX)
     if (this.#isHot && !this.#isUrgent(writes) && now - this.#endedAt < gatherMs) return null
-    const isContended = writes.queued > 0 || now - writes.activeAt < MERGE_MS
+    const isContended = writes.queued > 0 || now - writes.activeAt < TURN_MS
     if (isContended && !this.#isDue(writes)) return null
     const operations: MergeOperation[] = this.#cut()
     if (forgets) {
@@ -110,7 +111,7 @@ export class Intake {
   #isDue(writes: LocalWrites): boolean {
     const { now, queued, activeAt } = writes
     const isTheirTurn = queued > 0 && activeAt < this.#endedAt
-    if (isTheirTurn && now - this.#endedAt < MERGE_MS) return false
+    if (isTheirTurn && now - this.#endedAt < TURN_MS) return false
     if (this.#isUrgent(writes)) return true
     const turnMs = this.#isBehind(writes) ? this.#tookMs / BEHIND_SHARE : this.#tookMs
     if (now - this.#endedAt < turnMs) return false
@@ -129,7 +130,7 @@ export class Intake {
 
   /** Somebody waits for what one of them tells, here or, for our answer to it, elsewhere. */
   #isUrgent(writes: LocalWrites): boolean {
-    return this.#asked > 0 || (this.#orders.length > 0 && writes.awaitFinality())
+    return this.#asked > 0 || (this.#orders.length > 0 && writes.isAwaited())
   }
 
   /** What goes into one entry: at least one order. */

@@ -56,6 +56,8 @@ export interface OriginsNeeds {
   peersChanged(): void
 }
 
+type OriginsToken = NonNullable<SessionToken['origins']>
+
 /** What there is while this node leads its group. */
 interface Leading {
   readonly exchanging: Exchanging
@@ -77,6 +79,8 @@ export class Origins {
   #era = 0
   #remindAt = 0
   #telling = false
+  /** The token asked for last. */
+  #told: { readonly frontier: Frontier; readonly token: OriginsToken } | null = null
   /** Callers that wait for what is applied here. */
   readonly #waiters = new Waiters()
 
@@ -297,8 +301,12 @@ export class Origins {
   // What others ask
 
   /** What a session that saw an index has seen. */
-  token(index: LogIndex): NonNullable<SessionToken['origins']> {
-    return { self: this.self, seen: [...this.#seen.at(index)] }
+  token(index: LogIndex): OriginsToken {
+    const frontier = this.#seen.at(index)
+    if (this.#told?.frontier !== frontier) {
+      this.#told = { frontier, token: { self: this.self, seen: [...frontier] } }
+    }
+    return this.#told.token
   }
 
   /** Whether the node knows what is in the data as of an index. */

@@ -43,7 +43,8 @@ export class Seen {
    * only of what is committed: what is taken back nobody can have seen.
    */
   at(index: LogIndex): Frontier {
-    let [low, high] = [0, this.#points.length - 1]
+    let low = 0
+    let high = this.#points.length - 1
     while (low < high) {
       const middle = (low + high) >> 1
       if ((this.#points[middle]?.index ?? 0) >= index) high = middle

@@ -8,6 +8,7 @@ export const EXCHANGE_DEFAULTS: Omit<ExchangeOptions, 'self'> = {
   askDelayMs: 50,
   askTimeoutMs: 2_000,
   markDelayMs: 100,
+  pushMs: 30,
   driftMaxMs: 500,
   alarmMs: 10_000,
   askBytesMax: 4 * MEGABYTE,
@@ -23,8 +24,14 @@ export const EXCHANGE_DEFAULTS: Omit<ExchangeOptions, 'self'> = {
 
 /** A leader tells the nodes of other groups again that it leads, in case that was lost, ms. */
 export const LEADS_MS = 500
-/** While local writes wait, what others wrote is gathered for so long, ms. */
-export const MERGE_MS = 30
+/**
+ * While local writes wait, what others wrote is gathered for so long, ms. Each merge has a price of its
+ * own, about that of 100 transactions: it takes pages out of the other connection's cache, two
+ * commits and five messages between threads.
+ */
+export const MERGE_MS = 60
+/** So long after a batch others count as about to come, and have their turn at most, ms. */
+export const TURN_MS = 30
 /** A group whose next entry to merge is older than this is behind, ms. */
 export const BEHIND_MS = 2_000
 /** Then local writes have the time that the last merge took divided by this: a fifth of all. */

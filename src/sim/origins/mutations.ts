@@ -158,6 +158,11 @@ function skewed(profile: OriginsProfile): OriginsProfile {
   return { ...disputes(profile), driftMaxMs: 500, clockSkewMs: 5_000, faults: profile.faults }
 }
 
+/** The same, and all write seldom: what comes is merged and answered at once. */
+function skewedAtEase(profile: OriginsProfile): OriginsProfile {
+  return { ...skewed(profile), thinkUs: 20_000 }
+}
+
 /** Many requests ask what other groups hold. */
 function leveled(profile: OriginsProfile): OriginsProfile {
   const far = { usual: 20_000, max: 150_000, longPercent: 20 }
@@ -264,7 +269,7 @@ export const MUTATIONS: Readonly<Record<string, OriginsMutation>> = {
   finalBeforeItIsApplied: {
     parts: exchanging({ final: (time) => time }),
     finds: /O4|X4|the log forgot entries that are not in the data/,
-    world: skewed,
+    world: skewedAtEase,
   },
   // Identity and time: 20, 22
   countsIdsUp: {

@@ -41,7 +41,7 @@ test('two sides of a cut that took each other for gone say so, and people choose
     ...{ faultEveryUs: 0, groupFaultEveryUs: 0, peopleEveryUs: 200_000 },
     people: { ...NOBODY, partForGood: 1 },
   })
-  const { counts } = simulator.runOrigins(1, { adjust })
+  const { counts } = simulator.runOrigins(3, { adjust })
   equal(counts['parted'], 1)
   ok((counts['split'] ?? 0) > 0 && (counts['unshipped'] ?? 0) > 0, JSON.stringify(counts))
 })

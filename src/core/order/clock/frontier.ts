@@ -18,6 +18,7 @@ export function holds(frontier: Frontier, origin: Origin, sequence: number): boo
 
 /** Whether `a` holds everything that `b` does. */
 export function covers(a: Frontier, b: Frontier): boolean {
+  if (a === b) return true
   for (const [origin, sequence] of b) if (!holds(a, origin, sequence)) return false
   return true
 }

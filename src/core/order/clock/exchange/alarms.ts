@@ -3,14 +3,16 @@
  * every tick, since all of it is about time or about people.
  */
 import { holds } from '../frontier.ts'
-import { holdingBack, type Mark } from '../stability.ts'
+import { holdingBack } from '../stability.ts'
 import { admit, type Origin } from '../stamp.ts'
 import { highestKnown } from './pull.ts'
 import type { State } from './state.ts'
 import type { Alarm } from './types.ts'
 
 export function tickAlarms(s: State): void {
-  const now = new Map(alarmsNow(s).map((alarm) => [keyOf(alarm), alarm]))
+  const alarms = alarmsNow(s)
+  if (alarms.length === 0 && s.alarms.size === 0) return
+  const now = new Map(alarms.map((alarm) => [keyOf(alarm), alarm]))
   for (const [key, alarm] of s.alarms) {
     if (now.has(key)) continue
     s.alarms.delete(key)
@@ -82,8 +84,7 @@ function gaps(s: State): readonly Origin[] {
 function silent(s: State): readonly Origin[] {
   const promising = s.promising
   if (promising.length === 0 || s.isFinal) return []
-  const marks = new Map<Origin, Mark>(s.latest)
-  return holdingBack(promising, marks, s.held).filter((origin) => {
+  return holdingBack(promising, s.latest, s.held).filter((origin) => {
     const last = s.latest.get(origin)
     return last === undefined || last.time < latestWanted(s)
   })

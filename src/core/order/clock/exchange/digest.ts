@@ -5,7 +5,7 @@
  */
 import { covers, join } from '../frontier.ts'
 import type { Peer } from './peer.ts'
-import { mayBeLevel } from './push.ts'
+import { isTime, mayBeLevel } from './push.ts'
 import type { State } from './state.ts'
 import type { ExchangeMessage } from './types.ts'
 
@@ -21,6 +21,7 @@ export function onDigest(s: State, peer: Peer, { held, seen, links, answer }: Di
 
 export function tell(s: State, peer: Peer, answer: boolean): void {
   peer.owesAck = false
+  peer.ackDue = false
   s.out.send(peer.id, {
     kind: 'digest',
     held: s.rules.tells(s.held, s.handed),
@@ -30,9 +31,22 @@ export function tell(s: State, peer: Peer, answer: boolean): void {
   })
 }
 
-/** What peers gave us has become durable. */
-export function acknowledge(s: State): void {
-  for (const peer of s.peers.values()) if (peer.owesAck) tell(s, peer, false)
+/**
+ * What peers gave us has become durable. They are told with the next entries, or when the next would
+ * be due: a message for each time would cost more than what is in it. At once if somebody waits.
+ */
+export function acknowledge(s: State, isAwaited: boolean): void {
+  for (const peer of s.peers.values()) {
+    if (!peer.owesAck) continue
+    peer.owesAck = false
+    peer.ackDue = true
+    if (isAwaited) tell(s, peer, false)
+  }
+}
+
+/** The entries that were due with a tick have left. */
+export function acknowledgeRest(s: State): void {
+  for (const peer of s.peers.values()) if (peer.ackDue && isTime(s, peer)) tell(s, peer, false)
 }
 
 export function tickDigests(s: State): void {

@@ -32,8 +32,51 @@ test('in a chain everyone hands on, without a round trip', () => {
   w.settle()
   deepEqual(held(w, 'd'), { a: 1 })
   equal(w.entriesSent, 3)
-  // Each hop is the entry and its acknowledgement.
+  equal(w.messagesSent - before, 3)
+  // Nobody waits for the acknowledgements: they leave after the next tick.
+  w.advance(10)
+  w.settle()
   equal(w.messagesSent - before, 6)
+})
+
+test('an acknowledgement waits for the next tick or travels with entries; at once if awaited', () => {
+  const w = world('ab', 'mesh')
+  w.run(1_000)
+  const messages = (act: () => void): number => {
+    const before = w.messagesSent
+    act()
+    w.settle()
+    return w.messagesSent - before
+  }
+  const isTold = () => (w.group('a').exchange.heldBy('b').get('a') ?? 0) === held(w, 'a')['a']
+  equal(
+    messages(() => w.write('a', 'now')),
+    2,
+  )
+  ok(isTold())
+  w.advance(10)
+  w.settle()
+  equal(
+    messages(() => w.write('a')),
+    1,
+  )
+  ok(!isTold())
+  equal(
+    messages(() => w.advance(10)),
+    1,
+  )
+  ok(isTold())
+  for (const name of 'bab') {
+    w.write(name)
+    w.settle()
+  }
+  ok(!isTold())
+  // The entry of a said that it has the first of b, the second of b says that it has that.
+  equal(
+    messages(() => w.advance(10)),
+    1,
+  )
+  ok(isTold())
 })
 
 test('after a write others answer once, it becomes final, and nothing more is sent', () => {

@@ -10,7 +10,7 @@ import type { Quorum, Reach } from '../quorums.ts'
 import type { ClockTime, Origin } from '../stamp.ts'
 import { tickAlarms } from './alarms.ts'
 import { check } from './checks.ts'
-import { acknowledge, onDigest, tell, tickDigests } from './digest.ts'
+import { acknowledge, acknowledgeRest, onDigest, tell, tickDigests } from './digest.ts'
 import { isSound } from './gate.ts'
 import { deliver, onLocal, onStored, release } from './intake.ts'
 import { finalise, owe } from './marks.ts'
@@ -49,23 +49,24 @@ export class Exchange {
     rules: Rules = RULES,
   ) {
     this.#state = new State(options, clock, members, state, rules)
-    check(this.#state, this.#state)
+    check(this.#state, null)
   }
 
   /** Advances by one input. Total and synchronous. */
   step(input: Input): Effects {
     const s = this.#state
-    const { held, applied, stable } = s
+    const { held, handed, applied, released, stable } = s
     dispatch(s, input)
     if (input.kind !== 'wait' && input.kind !== 'cancel') {
       deliver(s)
       push(s)
+      if (input.kind === 'tick') acknowledgeRest(s)
       if (input.kind !== 'local') pull(s)
       owe(s)
     }
     const moved = finalise(s)
     settleWaits(s)
-    check(s, { held, applied, stable })
+    check(s, { held, handed, applied, released, stable })
     return s.out.drain(moved)
   }
 
@@ -176,9 +177,8 @@ function dispatch(s: State, input: Input): void {
       onLocal(s, input.entries)
       break
     case 'stored':
-      onStored(s, input.held, input.applied)
+      acknowledge(s, onStored(s, input.held, input.applied))
       release(s)
-      acknowledge(s)
       break
     case 'served':
       withPeer(s, input.peer, (peer) => onServed(s, peer))

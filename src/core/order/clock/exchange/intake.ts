@@ -91,15 +91,21 @@ export function release(s: State): void {
   s.kept = waiting
 }
 
-/** The store's word on what was handed over. It works in the order that it was given. */
-export function onStored(s: State, held: Frontier, applied: Frontier): void {
+/**
+ * The store's word on what was handed over. It works in the order that it was given.
+ *
+ * @returns whether somebody waits until what has become durable is
+ */
+export function onStored(s: State, held: Frontier, applied: Frontier): boolean {
   assert(covers(s.handed, held), () => `X1: stored more than was handed over: ${show(held)}`)
   assert(covers(s.released, applied), () => `X2: applied more than was released: ${show(applied)}`)
   let count = 0
+  let isAwaited = false
   for (const recent of s.unheld) {
-    const { origin, sequence, bytes } = recent.head
+    const { origin, sequence, bytes, answer } = recent.head
     if (!holds(held, origin, sequence)) break
     s.noteHeld(recent)
+    if (answer === 'now') isAwaited = true
     s.unheldBytes -= bytes
     count += 1
   }
@@ -111,6 +117,7 @@ export function onStored(s: State, held: Frontier, applied: Frontier): void {
     return !isApplied
   })
   assert(covers(s.held, s.applied), () => `X2: applied ${show(applied)} above ${show(s.held)}`)
+  return isAwaited
 }
 
 /** Entries of our own: durable, and in the data already. */

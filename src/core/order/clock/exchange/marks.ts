@@ -9,14 +9,12 @@ import type { State } from './state.ts'
 
 /** Orders a mark when one is due. */
 export function owe(s: State): void {
-  if (!s.mayWrite) {
+  const owed = owes(s)
+  if (owed === 'none' || !s.mayWrite) {
     s.markOwedMs = null
     return
   }
-  const owed = owes(s)
-  if (owed === 'none') s.markOwedMs = null
-  else s.markOwedMs ??= s.nowMs
-  if (s.markOwedMs === null) return
+  s.markOwedMs ??= s.nowMs
   const dueMs = s.markOwedMs + (owed === 'now' ? 0 : s.options.markDelayMs)
   if (s.nowMs < dueMs) return
   // The driver may fail to make one; it is asked again, but not at every step.

@@ -36,6 +36,8 @@ export interface Peer {
   probeAtMs: number
   /** It gave us entries, so it wants to know when they are durable. */
   owesAck: boolean
+  /** They are, and it has not been told. */
+  ackDue: boolean
 
   // Pushing
   /** It lacks nothing before `cursor` that is not on its way to it. */
@@ -65,6 +67,7 @@ export function newPeer(id: Origin, nowMs: number, cursor: number): Peer {
     digestAtMs: nowMs,
     probeAtMs: nowMs,
     owesAck: false,
+    ackDue: false,
     level: false,
     cursor,
     pushedAtMs: Number.NEGATIVE_INFINITY,

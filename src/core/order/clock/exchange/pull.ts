@@ -66,6 +66,7 @@ export function askAtOnce(s: State, ranges: readonly Range[]): void {
 /** Asks for everything that is due. */
 export function pull(s: State): void {
   const lacking = rangesLacking(s)
+  if (lacking.length === 0 && s.dropped === null) return
   s.dropped = droppedOf(s, lacking)
   if (s.dropped !== null) return
   const { storeBytesMax, storeEntriesMax } = s.options
@@ -109,7 +110,9 @@ function rangesLacking(s: State): readonly Range[] {
 }
 
 export function highestKnown(s: State, origin: Origin): number {
-  return [...s.peers.values()].reduce((max, { known }) => Math.max(max, known.get(origin) ?? 0), 0)
+  let highest = 0
+  for (const { known } of s.peers.values()) highest = Math.max(highest, known.get(origin) ?? 0)
+  return highest
 }
 
 /** Of those that are free: who can give most, has failed least, and comes first by name. */

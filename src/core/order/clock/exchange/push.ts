@@ -38,12 +38,17 @@ export function mayBeLevel(s: State, peer: Peer): void {
 
 /**
  * Pushes to every level peer what it lacks, as far as there is room: at once, but then not again
- * before the next tick, so that many entries share a message, unless somebody waits for an answer.
+ * for a while, so that many entries share a message, unless somebody waits for an answer.
  */
 export function push(s: State): void {
   for (const peer of s.peers.values()) {
-    if (peer.level && (peer.pushedAtMs < s.nowMs || isUrgent(s, peer))) pushTo(s, peer)
+    if (peer.level && (isTime(s, peer) || isUrgent(s, peer))) pushTo(s, peer)
   }
+}
+
+/** Whether enough may have gathered for another message. */
+export function isTime(s: State, peer: Peer): boolean {
+  return s.nowMs - peer.pushedAtMs >= s.options.pushMs
 }
 
 /**
@@ -81,6 +86,8 @@ function pushTo(s: State, peer: Peer): void {
   }
   if (entries === 0) return
   peer.pushedAtMs = s.nowMs
+  // Its message says what is held.
+  peer.ackDue = false
   const held = s.rules.tells(s.held, s.handed)
   const limits = { bytesMax: bytes, entriesMax: entries }
   s.out.send(peer.id, { kind: 'entries', request: null, held, ranges, ...limits })

@@ -186,10 +186,11 @@ export class State {
 
   /** Whose promises stability needs: also the removed, until all that counts of them is here. */
   get promising(): readonly Origin[] {
-    const all = [...this.members.origins]
-    return all
-      .filter(([id, is]) => this.rules.promises(is, this.held.get(id) ?? 0))
-      .map(([id]) => id)
+    const promising: Origin[] = []
+    for (const [id, is] of this.members.origins) {
+      if (this.rules.promises(is, this.held.get(id) ?? 0)) promising.push(id)
+    }
+    return promising
   }
 
   /** Everyone who writes is known to know that we joined, so nothing of ours comes too early. */
@@ -277,12 +278,11 @@ export class State {
   finalTime(): ClockTime {
     const promising = this.promising
     if (promising.length === 0) return this.stable
-    const marks = new Map<Origin, Mark>(this.latest)
     // An entry's own time is that of its last transaction.
     const waiting = this.unapplied.map(({ origin, first }) => {
       return first ?? (this.#appliedTimes.get(origin) ?? 0) + 1
     })
-    return this.rules.final(stableTime(promising, marks, this.held), waiting)
+    return this.rules.final(stableTime(promising, this.latest, this.held), waiting)
   }
 
   /** Whether a member is known to hold an entry of ours durably. */

@@ -245,6 +245,8 @@ export interface ExchangeOptions {
   /** One answer to a peer; a larger entry goes alone. */
   readonly askBytesMax: number
   readonly askEntriesMax: number
+  /** How long entries that nobody waits for gather after the last that a peer was sent. */
+  readonly pushMs: number
   /** Sent to one peer without being asked, and not known to have arrived. */
   readonly pushBytesMax: number
   /** The latest entries, which are pushed to peers that lack only some of them. */
