@@ -2,7 +2,7 @@ import { deepEqual, ok } from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { clusterToJson, decodeCluster } from './cluster-codec.ts'
-import { isSettled, supersedes, takeoverEpoch } from './cluster-order.ts'
+import { isOtherSide, isSettled, supersedes, takeoverEpoch } from './cluster-order.ts'
 import { type Cluster, type ClusterOrigin, ID_SLOTS } from './origin-entry.ts'
 
 const writes = { kind: 'writes', since: 1 } as const
@@ -42,6 +42,20 @@ test('whoever was removed takes the word of those who stay', () => {
   ok(supersedes(theirs, mine, 'b'))
   ok(!supersedes(theirs, mine, 'a'))
   ok(!supersedes(clusterOf(6, { a: writes, b: { kind: 'removed', last: 2 } }), theirs, 'b'))
+})
+
+test('nobody who stays takes a version of a keeper that was removed here', () => {
+  const removed = { kind: 'removed', last: 3 } as const
+  const mine = clusterOf(2 ** 33, { a: removed, b: writes, c: writes, d: removed })
+  const theirs = clusterOf(7, { a: writes, b: removed, c: removed, d: removed })
+  for (const epoch of [7, 2 ** 34]) {
+    ok(isOtherSide({ ...theirs, epoch }, mine, 'b'))
+    ok(!supersedes({ ...theirs, epoch }, mine, 'b'))
+  }
+  // Whoever is out here has nothing to lose by it.
+  ok(supersedes({ ...theirs, epoch: 2 ** 34 }, mine, 'd'))
+  const before = clusterOf(2 ** 32, { a: { kind: 'frozen' }, b: writes, c: writes, d: removed })
+  ok(supersedes(theirs, before, 'c'))
 })
 
 test('a take-over is above all changes before it, and no rival has its numbers', () => {

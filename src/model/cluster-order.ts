@@ -26,10 +26,21 @@ export function areOfOneRow(one: Cluster, other: Cluster): boolean {
 /**
  * Whether a version that has come takes the place of the known one. Besides later ones that is every
  * one by which we are removed: all who stay have agreed to it, so ours is of nobody else's concern.
+ * But none of the other side of a split.
  */
 export function supersedes(next: Cluster, known: Cluster, self: string): boolean {
+  if (isOtherSide(next, known, self)) return false
   if (next.epoch > known.epoch) return true
   return isRemoved(next, self) && !isRemoved(known, self)
+}
+
+/**
+ * Whether a version is of a keeper that was removed where we stay: two sides took each other for gone,
+ * and which one goes on is for a person to say. Somebody who had not heard the end of it may bring it;
+ * to follow it would leave what our logs have dropped, since that keeper was removed, to nobody.
+ */
+export function isOtherSide(next: Cluster, known: Cluster, self: string): boolean {
+  return isRemoved(known, next.keeper) && !isRemoved(known, self)
 }
 
 /**

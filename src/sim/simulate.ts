@@ -1,7 +1,7 @@
 /** Runs the worlds of seeds, and says of a failed one how to see it again. */
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import type { Outcome } from './life.ts'
 import type { Parts } from './node.ts'
 import type { OriginsProfile } from './origins/profile.ts'
@@ -24,10 +24,11 @@ export class SimulationError extends Error {
   override readonly name = 'SimulationError'
   readonly seed: number
 
-  constructor(kind: Kind, seed: number, cause: unknown) {
+  /** @param isDrawn the world is what the seed drew, nothing of it was changed */
+  constructor(kind: Kind, seed: number, isDrawn: boolean, cause: unknown) {
     const reason = cause instanceof Error ? cause.message : String(cause)
-    const rerun = `npm run sim -- ${kind === 'origins' ? '--origins ' : ''}--seed=${seed}`
-    super(`seed ${seed}: ${reason}\n  rerun: ${rerun}`, { cause })
+    const drawn = `npm run sim -- ${kind === 'origins' ? '--origins ' : ''}--seed=${seed}`
+    super(`seed ${seed}: ${reason}\n  rerun: ${isDrawn ? drawn : thisProgram()}`, { cause })
     this.seed = seed
   }
 }
@@ -46,12 +47,12 @@ export class Simulator {
 
   /** Runs the world of a seed to its end. Throws SimulationError. */
   run(seed: number, options: SimulateOptions = {}): Outcome {
-    return live('leader', seed, () => this.world(seed, options))
+    return live('leader', seed, options, () => this.world(seed, options))
   }
 
   /** The same with several groups. */
   runOrigins(seed: number, options: SimulateOptions<OriginsProfile> = {}): Outcome {
-    return live('origins', seed, () => this.originsWorld(seed, options))
+    return live('origins', seed, options, () => this.originsWorld(seed, options))
   }
 
   /** A world for a test that directs it by hand; the test closes it. */
@@ -75,13 +76,25 @@ export class Simulator {
   }
 }
 
-function live(kind: Kind, seed: number, make: () => World | OriginsWorld): Outcome {
+/** Only the test that made a world of its own can make it again: it runs the same seeds each time. */
+function thisProgram(): string {
+  const [, file = '', ...args] = process.argv
+  return ['node', relative(process.cwd(), file), ...args].join(' ')
+}
+
+function live(
+  kind: Kind,
+  seed: number,
+  { adjust, parts }: { readonly adjust?: unknown; readonly parts?: unknown },
+  make: () => World | OriginsWorld,
+): Outcome {
   let world: World | OriginsWorld | null = null
   try {
     world = make()
     return world.run()
   } catch (error) {
-    throw new SimulationError(kind, seed, error)
+    const isDrawn = adjust === undefined && parts === undefined
+    throw new SimulationError(kind, seed, isDrawn, error)
   } finally {
     world?.close()
   }

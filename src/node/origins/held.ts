@@ -13,11 +13,11 @@ export function toFrontier(value: unknown): Frontier | null {
   }
 }
 
-/** What every writer is known to hold by the last entry of each that is here. */
-export function heldByWriters({ held, latest }: ExchangeState, { origins }: Cluster): Frontier {
-  const writers = origins.filter(({ standing }) => standing.kind === 'writes')
+/** What every member is known to hold by the last entry of each that is here. */
+export function heldByMembers({ held, latest }: ExchangeState, { origins }: Cluster): Frontier {
+  const members = origins.filter(({ standing }) => standing.kind !== 'removed')
   const heads = new Map(latest.map((head) => [head.origin, head]))
-  const each = writers.map(({ origin }): Frontier => {
+  const each = members.map(({ origin }): Frontier => {
     const head = heads.get(origin)
     return head === undefined ? NOTHING : new Map(head.dependencies).set(origin, head.sequence)
   })

@@ -6,7 +6,7 @@ import type { ErrorData } from '../../base/errors.ts'
 import type { Prng } from '../../base/prng.ts'
 import type { Frontier } from '../../core/order/clock/frontier.ts'
 import { decodeCluster } from '../../model/cluster-codec.ts'
-import { isSettled } from '../../model/cluster-order.ts'
+import { isOtherSide, isSettled } from '../../model/cluster-order.ts'
 import { fields, flag } from '../../model/fields.ts'
 import type { Cluster } from '../../model/origin-entry.ts'
 import type { AdminCommand, NodeReply } from '../../model/request.ts'
@@ -202,7 +202,8 @@ export class Office {
 
   #hear(sight: Sight): void {
     const { exchanging, state } = this.#needs
-    const { self } = state()
+    const { cluster, self } = state()
+    if (isOtherSide(sight.cluster, cluster, self)) return
     heardOfRemoval({ exchanging, state }, sight)
     const { epoch, origins } = sight.cluster
     const isIn = origins.some(({ origin, standing }) => {

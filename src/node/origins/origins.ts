@@ -24,7 +24,7 @@ import type { Forwarder } from '../forwarder.ts'
 import type { Proposing } from '../proposals.ts'
 import { Asking } from './asking.ts'
 import { type Confirm, type CreateExchange, Exchanging } from './exchanging.ts'
-import { heldByWriters } from './held.ts'
+import { heldByMembers } from './held.ts'
 import { Levels } from './levels.ts'
 import { OriginLinks } from './links.ts'
 import { Office } from './office.ts'
@@ -343,7 +343,7 @@ export class Origins {
       return this.#seen.within((frontier) => covers(held, frontier)) ?? toLogIndex(0)
     }
     if (this.#leading !== null) done(within(this.#leading.exchanging.exchange.heldByAll))
-    else this.#askStore((state, { cluster }) => done(within(heldByWriters(state, cluster))))
+    else this.#askStore((state, { cluster }) => done(within(heldByMembers(state, cluster))))
   }
 
   /** Names of the groups that are not known to hold all that is in the data as of an index. */
@@ -353,7 +353,7 @@ export class Origins {
     const frontier = this.#seen.at(index)
     return this.#state.cluster.origins
       .filter(({ origin, standing }) => {
-        return standing.kind === 'writes' && !covers(exchange.heldBy(origin), frontier)
+        return standing.kind !== 'removed' && !covers(exchange.heldBy(origin), frontier)
       })
       .map(({ name }) => name)
   }

@@ -68,6 +68,8 @@ export class Membership {
 
   /** By the rule of cluster-order.ts: a later one, or one that removes the maker of the other. */
   #counts(cluster: Cluster): boolean {
+    // Who keeps now may not have been let in yet by an earlier one, which somebody hears of late.
+    if (areOfOneRow(cluster, this.#latest)) return cluster.epoch > this.#latest.epoch
     const removes = isOut(cluster, this.#latest.keeper)
     const isRemoved = isOut(this.#latest, cluster.keeper)
     return removes === isRemoved ? cluster.epoch > this.#latest.epoch : removes

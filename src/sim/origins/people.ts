@@ -12,7 +12,7 @@ import type { EntryChecker } from './entries.ts'
 import type { Graph } from './graph.ts'
 import type { Incarnation } from './incarnation.ts'
 import { handIn, type Unshipped } from './leaving.ts'
-import { writersOf } from './membership.ts'
+import { isOut, writersOf } from './membership.ts'
 import { Outs, saysSplit } from './outs.ts'
 import { type OriginsProfile, PEOPLE_ACTS, type PeopleAct } from './profile.ts'
 
@@ -227,7 +227,7 @@ export class People {
   }
 
   #askToRemove(victim: Incarnation): void {
-    const others = this.#members('here').filter((each) => each !== victim)
+    const others = this.#members('here').filter((each) => each !== victim && !this.#isAstray(each))
     if (others.length === 0) return
     const command = { kind: 'removeGroup', group: victim.called } as const
     this.#ask(this.#prng.pick(others), command, () => {
@@ -411,8 +411,15 @@ export class People {
     const missing = this.#realm.incarnations.find(({ origin, state }) => {
       return state !== 'here' && writersOf(latest).includes(origin)
     })
-    if (missing !== undefined) this.#askToRemove(missing)
+    const astray = here.find((each) => this.#isAstray(each))
+    const gone = missing ?? astray
+    if (gone !== undefined) this.#askToRemove(gone)
     else this.#removeUnfounded()
+  }
+
+  /** It went by the other side of a split, which removed it. */
+  #isAstray({ origin }: Incarnation): boolean {
+    return isOut(this.#realm.entries.clusterOf(origin), origin)
   }
 
   /** One whose founder was lost. */

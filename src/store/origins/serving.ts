@@ -100,7 +100,7 @@ export function inherit(origins: Origins, log: Log): void {
   const { tables } = origins
   const { self } = tables
   const known = tables.cluster.origins
-    .filter(({ origin, standing }) => standing.kind === 'writes' && origin !== self)
+    .filter(({ origin, standing }) => standing.kind !== 'removed' && origin !== self)
     .map(({ origin }) => tables.knownOf(origin))
   const applied = new Map(tables.origins.map((origin) => [origin, tables.appliedOf(origin)]))
   const { base, last } = log

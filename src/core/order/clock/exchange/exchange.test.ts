@@ -1,7 +1,7 @@
 /** Stories of the exchange, one for each promise, in worlds that are small enough to follow. */
 import { deepEqual, equal, ok, throws } from 'node:assert/strict'
 import { test } from 'node:test'
-import { covers } from '../frontier.ts'
+import { covers, holds } from '../frontier.ts'
 import type { Reach } from '../quorums.ts'
 import type { Rules } from './rules.ts'
 import { graphOf } from './test-graphs.ts'
@@ -286,6 +286,25 @@ test('what a removed origin had not shipped is refused, and can be made anew', (
   const unshipped = w.group('c').exchange.unshipped
   deepEqual(unshipped, { origin: 'c', first: last + 1, last: w.group('c').disk.held.get('c') })
   ok(!w.group('c').exchange.mayWrite)
+})
+
+test('what a member lacks stays in the log until it is removed, also while it is frozen', () => {
+  const w = world('abc', 'mesh')
+  w.run(500)
+  for (const other of ['a', 'b']) w.cut(other, 'c')
+  const entry = w.write('a')
+  w.settle()
+  const mayForget = () => holds(w.group('a').exchange.heldByAll, 'a', entry?.sequence ?? 0)
+  const change = (standing: Parameters<TestWorld['change']>[1]) => {
+    w.change('c', standing)
+    for (const name of 'ab') w.catchUpMembers(name)
+    w.run(1_000)
+  }
+  ok(entry !== null && !mayForget())
+  change({ kind: 'frozen' })
+  ok(!mayForget())
+  change({ kind: 'removed', last: 0 })
+  ok(mayForget())
 })
 
 test('a new member writes once every writer is known to know of it', () => {

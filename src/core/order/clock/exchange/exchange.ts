@@ -141,9 +141,14 @@ export class Exchange {
     return origin === s.self ? s.held : (s.evidence.get(origin) ?? NOTHING)
   }
 
-  /** What every member holds; the log may forget it. A member that is silent holds this back. */
+  /**
+   * What every member holds; the log may forget it. A member that is silent holds this back, also
+   * while it is on its way out: should it turn out that it has removed us, what it lacks of ours is
+   * in no log but this.
+   */
   get heldByAll(): Frontier {
-    return this.#state.active.map((origin) => this.heldBy(origin)).reduce(meet, this.held)
+    const members = [...this.#state.members.origins].filter(([, { kind }]) => kind !== 'removed')
+    return members.map(([origin]) => this.heldBy(origin)).reduce(meet, this.held)
   }
 
   /** Us, whom we are linked to, and whom they say that they are linked to. */
